@@ -1,0 +1,1 @@
+"""What time on a device costs: pure, exact."""

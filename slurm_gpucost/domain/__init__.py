@@ -1,0 +1,1 @@
+"""Words of the project as types, and the pure projection of evidence."""

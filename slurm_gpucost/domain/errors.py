@@ -1,0 +1,50 @@
+"""The errors a person may meet, with what to do about each.
+
+::
+
+    GpucostError            exit 1   something could not be done; the message says what to do
+    ├── ConfigError         exit 2   config or option at fault; every fault is named in one go
+    ├── UsageError          exit 2   the command line is at fault
+    ├── LedgerError         exit 1   the ledger file cannot be used as it is
+    │   └── LedgerBusy      exit 1   another process holds the write lock
+    └── SourceError         exit 1   a witness (sacct, scontrol, NVML) failed or is missing
+        └── TooLarge        exit 1   the witness refused the reply's size, or took too long: ask for less
+"""
+
+
+class GpucostError(Exception):
+    """A failure that is told to the user in one message, never as a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(GpucostError):
+    """The config cannot be used. ``faults`` holds one line per fault: ``file: key: what and what to do``."""
+
+    exit_code = 2
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
+
+
+class UsageError(GpucostError):
+    """An option or argument is not of its form."""
+
+    exit_code = 2
+
+
+class LedgerError(GpucostError):
+    """The ledger file cannot be used as it is."""
+
+
+class LedgerBusy(LedgerError):
+    """Another process holds the ledger's write lock; the message says which."""
+
+
+class SourceError(GpucostError):
+    """A witness failed; the message keeps its command line, exit code and output."""
+
+
+class TooLarge(SourceError):
+    """A witness refused the size of the reply or did not answer in time: ask for a smaller slice."""

@@ -1,0 +1,1 @@
+"""All input: what witnesses say, read and parsed."""
