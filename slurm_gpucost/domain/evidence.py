@@ -1,0 +1,175 @@
+"""Evidence: one thing a witness said, in parsed columns. Append-only; never edited.
+
+Times are milliseconds UTC; None means that the witness did not say. ``digest`` is made of the content without
+the time of looking, so what a witness repeats unchanged is one piece of evidence, whoever brings it and when.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import NamedTuple
+
+DIGEST_BYTES = 8
+"""Digests only tell apart what was said of one job; 64 bits are plenty for that."""
+
+
+def digest_of(*parts: object) -> bytes:
+    """Digest of the parts' text; None and '' differ."""
+    text = "\x1f".join(["\x00" if part is None else str(part) for part in parts])
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=DIGEST_BYTES).digest()
+
+
+class AccountingRow(NamedTuple):
+    """One row of ``sacct -D -X``. Its key is (cluster, job_id, submit_ms): slurmdbd's own unique index."""
+
+    cluster: str
+    job_id: int
+    """JobIDRaw."""
+    submit_ms: int
+    digest: bytes
+    observed_at_ms: int
+    db_index: str | None
+    """DBIndex as text: since 24.11 it can exceed signed 64 bits."""
+    user: str
+    account: str
+    partition: str
+    qos: str
+    wckey: str
+    job_name: str
+    array_job_id: int | None
+    array_task_id: int | None
+    het_job_id: int | None
+    het_offset: int | None
+    state: str
+    """Slurm's state word alone, e.g. ``CANCELLED``."""
+    cancelled_by: int | None
+    """The uid of ``CANCELLED by UID``."""
+    exit_code: str
+    eligible_ms: int | None
+    start_ms: int | None
+    """None: never ran."""
+    end_ms: int | None
+    """None: has not ended."""
+    elapsed_ms: int | None
+    """ElapsedRaw, net of suspension; None while the attempt has not ended."""
+    suspended_ms: int
+    node_count: int
+    node_list: str
+    alloc_tres: str
+
+
+class HookEvent(NamedTuple):
+    """What one run of the prolog or epilog wrote, on one node."""
+
+    cluster: str
+    job_id: int
+    digest: bytes
+    """Of the event file's whole content: boot id, pid and uptime are in it, so a copy is no second event."""
+    hook: str
+    """``prolog`` or ``epilog``."""
+    node: str
+    at_ms: int
+    """The event file's modification time, the earliest seen."""
+    boot_id: str
+    uptime: str
+    pid: int
+    uid: int | None
+    user: str
+    account: str
+    partition: str
+    restart_count: int | None
+    job_start_ms: int | None
+    """SLURM_JOB_START_TIME (24.11 and later)."""
+    job_gpus: str | None
+    """SLURM_JOB_GPUS: node-local GRES indexes."""
+    visible_devices: str | None
+    """CUDA_VISIBLE_DEVICES."""
+    exit_code: str | None
+
+
+class NodeGres(NamedTuple):
+    """What a job holds of one GRES on one node, as the controller says (``scontrol show job -d``)."""
+
+    node: str
+    name: str
+    type: str
+    units: tuple[tuple[int, int], ...]
+    """(index, units): one unit a GPU; as many as it has shards of it for ``shard``, 0 where unsaid."""
+
+
+class ControllerRow(NamedTuple):
+    """One job of ``scontrol show job -d``."""
+
+    cluster: str
+    job_id: int
+    submit_ms: int
+    digest: bytes
+    observed_at_ms: int
+    state: str
+    user: str
+    account: str
+    partition: str
+    start_ms: int | None
+    end_ms: int | None
+    """Only of a job that has ended: before, the controller prints the limit's end."""
+    gres: str
+    """JSON: [[node, name, type, [[index, units], ...]], ...], sorted."""
+
+
+def encode_gres(gres: Iterable[NodeGres]) -> str:
+    """The text form that ``ControllerRow.gres`` keeps; order does not matter."""
+    rows = sorted((g.node, g.name, g.type, sorted(g.units)) for g in gres)
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def decode_gres(text: str) -> list[NodeGres]:
+    """The inverse of :func:`encode_gres`."""
+    return [NodeGres(n, name, kind, tuple((i, u) for i, u in units)) for n, name, kind, units in json.loads(text)]
+
+
+class SlotReport(NamedTuple):
+    """A node's report that a GRES index is this device, first seen at ``observed_at_ms``."""
+
+    cluster: str
+    node: str
+    gres_name: str
+    gres_index: int
+    gres_type: str
+    device: str
+    """UUID, or '' where no driver told it."""
+    observed_at_ms: int
+
+
+class DeviceReport(NamedTuple):
+    """What the driver said of a device."""
+
+    device: str
+    digest: bytes
+    observed_at_ms: int
+    host: str
+    model: str
+    serial: str
+    minor: int | None
+    nvml_index: int
+    pci_bus_id: str
+    memory_bytes: int | None
+    mig_mode: int | None
+    driver_version: str
+
+
+class Poll(NamedTuple):
+    """That a witness was asked, and what came of it. Running attempts count up to the last good current poll."""
+
+    witness: str
+    cluster: str
+    observed_at_ms: int
+    window_start_ms: int | None
+    window_end_ms: int | None
+    rows: int
+    new_rows: int
+    ok: int
+    current: int
+    """1: the reply tells the state of all that was running at ``observed_at_ms``."""
+    detail: str

@@ -1,0 +1,220 @@
+"""Evidence of one job -> its attempts and leases. Pure: the same evidence in any order gives the same rows.
+
+Accounting says who and how long; where it has a row, that row is the attempt and its times are the billed ones.
+Hooks and controller say which devices (:mod:`slurm_gpucost.domain.holdings`). What only they know is an attempt
+too, shown and held, never billed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent
+from slurm_gpucost.domain.holdings import leases_of
+from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology
+from slurm_gpucost.domain.units import OPEN_END_MS
+
+HOOK_SLACK_MS = 120_000
+"""How far outside its attempt a hook may lie: clocks of nodes, epilogs that wait for processes to die."""
+TRUNCATION_MS = 1000
+"""Slurm truncates to seconds: a prolog runs 0.01-1.05 s after Start (seen on 22.05, 24.11, 26.05)."""
+_FINAL_CONTROLLER_STATES = frozenset(
+    [
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REVOKED",
+        "TIMEOUT",
+    ]
+)
+
+
+class Projected(NamedTuple):
+    """Rows of one job."""
+
+    attempts: list[Attempt]
+    leases: list[Lease]
+
+
+def project(evidence: JobEvidence, topology: Topology) -> Projected:
+    """The attempts of a job id and the leases of each."""
+    rows = _resolve_resizes(_best_rows(evidence.accounting))
+    attempts = [_from_accounting(row) for row in rows]
+    tres = [row.alloc_tres for row in rows]
+    if not evidence.hooks and not evidence.controller:
+        return Projected(
+            attempts,
+            [lease for a, t in zip(attempts, tres, strict=True) for lease in leases_of(a, t, [], [], topology)],
+        )
+
+    for row in _best_controller(evidence.controller):
+        if row.start_ms is not None and match_controller(row, attempts) is None:
+            attempts.append(_from_controller(row))
+            tres.append("")
+    hooks: dict[int, list[HookEvent]] = {}
+    strays: list[HookEvent] = []
+    for event in sorted(evidence.hooks, key=lambda e: (e.at_ms, e.digest)):
+        found = match_hook(event, attempts)
+        if found is None:
+            strays.append(event)
+        else:
+            hooks.setdefault(found, []).append(event)
+    for group in _group_strays(strays):
+        hooks[len(attempts)] = group
+        attempts.append(_from_hooks(group))
+        tres.append("")
+    held: dict[int, list[ControllerRow]] = {}
+    for row in sorted(evidence.controller, key=lambda r: (r.observed_at_ms, r.digest)):
+        found = match_controller(row, attempts)
+        if found is not None:
+            held.setdefault(found, []).append(row)
+    leases = [
+        lease
+        for i, attempt in enumerate(attempts)
+        for lease in leases_of(attempt, tres[i], hooks.get(i, []), held.get(i, []), topology)
+    ]
+    return Projected(attempts, leases)
+
+
+def _best_rows(rows: list[AccountingRow]) -> list[AccountingRow]:
+    """One row per submit, by (final state, observed_at, digest); in order of submit."""
+    if len(rows) == 1:
+        return rows
+    best: dict[int, AccountingRow] = {}
+    for row in rows:
+        other = best.get(row.submit_ms)
+        if other is None or _rank(row) > _rank(other):
+            best[row.submit_ms] = row
+    return [best[submit] for submit in sorted(best)]
+
+
+def _rank(row: AccountingRow) -> tuple[bool, int, bytes]:
+    return (row.end_ms is not None, row.observed_at_ms, row.digest)
+
+
+def _resolve_resizes(rows: list[AccountingRow]) -> list[AccountingRow]:
+    """22.05 leaves the first Start on the row after a RESIZING one: it begins where its predecessor ended."""
+    if len(rows) == 1:
+        return rows
+    resolved: list[AccountingRow] = []
+    for row in rows:
+        before = resolved[-1] if resolved else None
+        if (
+            before is not None
+            and before.state == "RESIZING"
+            and before.end_ms is not None
+            and row.start_ms is not None
+            and row.start_ms < before.end_ms
+        ):
+            start = before.end_ms if row.end_ms is None else min(before.end_ms, row.end_ms)
+            elapsed = None if row.end_ms is None else max(0, row.end_ms - start - row.suspended_ms)
+            row = row._replace(start_ms=start, elapsed_ms=elapsed)
+        resolved.append(row)
+    return resolved
+
+
+def _from_accounting(row: AccountingRow) -> Attempt:
+    elapsed, suspended = row.elapsed_ms, row.suspended_ms
+    if row.start_ms is not None and row.end_ms is not None:
+        # ElapsedRaw is what users see and what is billed; it decides how much of the time was suspension.
+        elapsed = row.end_ms - row.start_ms - suspended if elapsed is None else elapsed
+        suspended = row.end_ms - row.start_ms - elapsed
+    return Attempt(
+        row.cluster, row.job_id, row.submit_ms, "sacct", row.digest, row.state, row.user, row.account, row.partition,
+        row.start_ms, row.end_ms, elapsed, suspended, 1, row.observed_at_ms,
+    )  # fmt: skip
+
+
+def _best_controller(rows: list[ControllerRow]) -> list[ControllerRow]:
+    best: dict[int, ControllerRow] = {}
+    for row in sorted(rows, key=lambda r: (r.observed_at_ms, r.digest)):
+        best[row.submit_ms] = row
+    return [best[submit] for submit in sorted(best)]
+
+
+def _from_controller(row: ControllerRow) -> Attempt:
+    end = row.end_ms if row.state in _FINAL_CONTROLLER_STATES else None
+    elapsed = end - row.start_ms if end is not None and row.start_ms is not None else None
+    return Attempt(
+        row.cluster, row.job_id, row.submit_ms, "scontrol", row.digest, row.state, row.user, row.account, row.partition,
+        row.start_ms, end, elapsed, 0, 0, row.observed_at_ms,
+    )  # fmt: skip
+
+
+def _from_hooks(group: list[HookEvent]) -> Attempt:
+    prologs = [e for e in group if e.hook == "prolog"]
+    epilogs = [e for e in group if e.hook == "epilog"]
+    first = group[0]
+    start = min((e.at_ms for e in prologs), default=None)
+    missing = {e.node for e in prologs} - {e.node for e in epilogs}
+    end = max((e.at_ms for e in epilogs), default=None) if not missing else None
+    elapsed = end - start if start is not None and end is not None else None
+    return Attempt(
+        first.cluster, first.job_id, first.at_ms, "hooks", b"", "UNKNOWN", first.user, first.account, first.partition,
+        start, end, elapsed, 0, 0, max(e.at_ms for e in group),
+    )  # fmt: skip
+
+
+def match_hook(event: HookEvent, attempts: list[Attempt]) -> int | None:
+    """The attempt that a hook belongs to. Restart counts do not help: an epilog already shows the next number.
+
+    An exact SLURM_JOB_START_TIME decides; else a prolog belongs to the attempt that had last started, an epilog
+    to the one that had last ended, or still ran, at its time.
+    """
+    started = [(i, a) for i, a in enumerate(attempts) if a.start_ms is not None]
+    if event.job_start_ms is not None:
+        for i, a in started:
+            if a.start_ms == event.job_start_ms:
+                return i
+    ranked: list[tuple[int, int, int]] = []
+    for i, a in started:
+        assert a.start_ms is not None
+        end = OPEN_END_MS if a.end_ms is None else a.end_ms
+        if not a.start_ms - HOOK_SLACK_MS <= event.at_ms <= end + HOOK_SLACK_MS:
+            continue
+        if event.hook == "prolog":
+            late = a.start_ms > event.at_ms + TRUNCATION_MS
+            ranked.append((late, abs(event.at_ms - a.start_ms), i))
+        else:
+            running = event.at_ms < end
+            ranked.append((running, min(abs(event.at_ms - end), OPEN_END_MS), i))
+    return min(ranked)[2] if ranked else None
+
+
+def match_controller(row: ControllerRow, attempts: list[Attempt]) -> int | None:
+    """By submit time; a resized job's later rows have a Submit of their own, so else by the time of looking."""
+    for i, a in enumerate(attempts):
+        if a.submit_ms == row.submit_ms and a.witness != "hooks":
+            return i
+    for i, a in enumerate(attempts):
+        if a.start_ms is None or a.witness == "hooks":
+            continue
+        if a.start_ms <= row.observed_at_ms and (a.end_ms is None or row.observed_at_ms <= a.end_ms + TRUNCATION_MS):
+            return i
+    return None
+
+
+def _group_strays(events: Iterable[HookEvent]) -> list[list[HookEvent]]:
+    """Hooks that no row knows, in order of time: a prolog on a node that the group has had begins the next one."""
+    groups: list[list[HookEvent]] = []
+    for event in events:
+        if groups and not _begins_anew(event, groups[-1]):
+            groups[-1].append(event)
+        else:
+            groups.append([event])
+    return groups
+
+
+def _begins_anew(event: HookEvent, group: list[HookEvent]) -> bool:
+    if event.hook == "epilog":
+        return False
+    if any(e.hook == "epilog" for e in group):
+        return True
+    same_node = [e for e in group if e.node == event.node]
+    return any(e.job_start_ms != event.job_start_ms or e.restart_count != event.restart_count for e in same_node)

@@ -1,0 +1,73 @@
+"""The writers' lock: an flock beside the ledger, with the holder's name in it, taken once a batch.
+
+SQLite's own lock cannot say who holds it; this one can.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+from threading import RLock
+
+from slurm_gpucost.domain.errors import LedgerBusy, LedgerError
+
+WAIT_SECONDS = 30.0
+_POLL_SECONDS = 0.01
+
+
+class WriterLock:
+    """Re-entrant within a process. Raises LedgerBusy, naming the holder, after ``wait_seconds``."""
+
+    def __init__(self, ledger: Path, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.path = ledger.with_name(ledger.name + "-writer")
+        self._wait = wait_seconds
+        self._threads = RLock()
+        self._depth = 0
+        self._fd = -1
+
+    def __enter__(self) -> WriterLock:
+        self._threads.acquire()
+        if self._depth == 0:
+            try:
+                self._acquire()
+            except BaseException:
+                self._threads.release()
+                raise
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            os.close(self._fd)
+        self._threads.release()
+
+    def _acquire(self) -> None:
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LedgerError(f"{self.path}: cannot be opened for writing ({error.strerror})") from error
+        deadline = time.monotonic() + self._wait
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(self._fd, 4096, 0).decode("utf-8", "replace").strip()
+                    os.close(self._fd)
+                    raise LedgerBusy(
+                        f"the ledger has been busy for {self._wait:.0f} s: {holder or 'another process'} is writing; "
+                        "run this again when it is done"
+                    ) from None
+                time.sleep(_POLL_SECONDS)
+        command = " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:3]])
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{command} (pid {os.getpid()}, since {since})\n".encode(), 0)
+        except OSError:
+            pass  # a full disk must not keep anyone from the lock; only the name is lost

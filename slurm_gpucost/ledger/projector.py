@@ -1,0 +1,146 @@
+"""Runs the pure projection over the jobs that new evidence touched, and writes what it says.
+
+Reads three tables in step, in order of (cluster, job id): memory stays that of one job and one batch.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
+from typing import TypeVar
+
+from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, SlotReport
+from slurm_gpucost.domain.projection import project
+from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology
+from slurm_gpucost.domain.units import OPEN_END_MS
+from slurm_gpucost.ledger.store import Ledger
+
+BATCH_JOBS = 20_000
+PROJECTION = "1"
+"""Raise it when the rules of projection change: ledgers then say that they want a rebuild."""
+_Row = TypeVar("_Row", AccountingRow, HookEvent, ControllerRow)
+Progress = Callable[[int], None]
+
+
+def settings_key(shards: Mapping[str, int]) -> str:
+    """What of the rules and the config a ledger's projection depends on."""
+    return json.dumps([PROJECTION, sorted(shards.items())])
+
+
+def topology(db: sqlite3.Connection, shards: Mapping[str, int]) -> Topology:
+    """The slots that nodes reported, and the config's shards per device by GRES type."""
+    columns = ", ".join(SlotReport._fields)
+    slots = [SlotReport(*row) for row in db.execute(f"SELECT {columns} FROM slot_report")]
+    return Topology(slots, shards)
+
+
+def pending(db: sqlite3.Connection) -> int:
+    """How many jobs await projection."""
+    count: int = db.execute("SELECT count(*) FROM dirty_job").fetchone()[0]
+    return count
+
+
+def bring_up_to_date(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:
+    """Project what is marked, or everything where the rules or the config's shards are others than the last time."""
+    row = ledger.connection.execute("SELECT value FROM meta WHERE key = 'projection'").fetchone()
+    if row is not None and row[0] != settings_key(shards):
+        return rebuild(ledger, shards, progress)
+    return project_dirty(ledger, shards, progress)
+
+
+def project_dirty(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:
+    """Project all marked jobs, a batch a transaction; returns how many. A kill between batches loses nothing."""
+    done = 0
+    while True:
+        with ledger.transaction() as db:
+            batch = _project_batch(db, topology(db, shards), BATCH_JOBS)
+            if batch:
+                db.execute("INSERT OR IGNORE INTO meta VALUES ('projection', ?)", (settings_key(shards),))
+        done += batch
+        if not batch:
+            return done
+        if progress:
+            progress(done)
+
+
+def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:
+    """Make attempts and leases anew from evidence, in one transaction: readers see the old ones until it is done."""
+    with ledger.transaction() as db:
+        db.execute("DELETE FROM attempt")
+        db.execute("DELETE FROM lease")
+        for table in ("accounting_row", "hook_event", "controller_row"):
+            db.execute(f"INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM {table}")
+        known, done = topology(db, shards), 0
+        while batch := _project_batch(db, known, BATCH_JOBS, fresh=True):
+            done += batch
+            if progress:
+                progress(done)
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('projection', ?)", (settings_key(shards),))
+    return done
+
+
+def _note_longest(db: sqlite3.Connection, length_ms: int) -> None:
+    """Questions about a period need to look no further than its end plus the longest lease."""
+    db.execute(
+        "INSERT INTO meta VALUES ('longest_lease_ms', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value "
+        "WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
+        (str(length_ms),),
+    )
+
+
+def _project_batch(db: sqlite3.Connection, known: Topology, jobs: int, *, fresh: bool = False) -> int:
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS batch (cluster TEXT, job_id INTEGER, PRIMARY KEY (cluster, job_id))")
+    db.execute("DELETE FROM batch")
+    db.execute("INSERT INTO batch SELECT cluster, job_id FROM dirty_job ORDER BY cluster, job_id LIMIT ?", (jobs,))
+    count: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
+    if not count:
+        return 0
+    if not fresh:
+        db.execute("DELETE FROM attempt WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
+        db.execute("DELETE FROM lease WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
+    attempts: list[Attempt] = []
+    leases: list[Lease] = []
+    for evidence in _evidence(db):
+        projected = project(evidence, known)
+        attempts += projected.attempts
+        leases += projected.leases
+    leases.sort(key=itemgetter(0, 1, 2, 3, 4))
+    _note_longest(
+        db, max((lease.end_ms - lease.start_ms for lease in leases if lease.end_ms != OPEN_END_MS), default=0)
+    )
+    db.executemany(f"INSERT INTO attempt VALUES ({','.join('?' * len(Attempt._fields))})", attempts)
+    db.executemany(f"INSERT INTO lease VALUES ({','.join('?' * len(Lease._fields))})", leases)
+    db.execute("DELETE FROM dirty_job WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
+    return count
+
+
+def _evidence(db: sqlite3.Connection) -> Iterator[JobEvidence]:
+    hooks = _by_job(db, "hook_event", HookEvent)
+    controller = _by_job(db, "controller_row", ControllerRow)
+    accounting = _by_job(db, "accounting_row", AccountingRow)
+    for key in db.execute("SELECT cluster, job_id FROM batch ORDER BY cluster, job_id").fetchall():
+        yield JobEvidence(key[0], key[1], accounting(key), hooks(key), controller(key))
+
+
+def _by_job(db: sqlite3.Connection, table: str, kind: type[_Row]) -> Callable[[tuple[str, int]], list[_Row]]:
+    """A reader of ``table`` in order of job: asked with rising keys, gives each key's rows."""
+    columns = ", ".join(f"t.{name}" for name in kind._fields)
+    cursor = db.execute(
+        f"SELECT {columns} FROM batch b CROSS JOIN {table} t "  # names are ours
+        "ON t.cluster = b.cluster AND t.job_id = b.job_id ORDER BY b.cluster, b.job_id"
+    )
+    groups = groupby(cursor, key=itemgetter(0, 1))
+    ahead = next(groups, None)
+
+    def rows_of(key: tuple[str, int]) -> list[_Row]:
+        nonlocal ahead
+        if ahead is None or ahead[0] != key:
+            return []
+        rows = [kind._make(row) for row in ahead[1]]
+        ahead = next(groups, None)
+        return rows
+
+    return rows_of

@@ -1,0 +1,97 @@
+"""Invoices and statements of a month."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from slurm_gpucost.costing.invoices import Billable, LineKey, Terms, invoices, statement
+from slurm_gpucost.costing.periods import Period
+from slurm_gpucost.costing.periods import month as month_of
+from slurm_gpucost.domain.errors import UsageError
+from slurm_gpucost.domain.units import HOUR_MS, decimal_text
+from slurm_gpucost.ledger.queries import Rows
+from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.services.rates import prices
+from slurm_gpucost.settings import Settings
+from slurm_gpucost.settings.catalogue import minor_unit
+
+
+def period_of(settings: Settings, month: str) -> Period:
+    """The month as cut in the site's zone. Raises UsageError for text that is no month."""
+    try:
+        return month_of(month, settings.timezone)
+    except ValueError as error:
+        raise UsageError(f"--month: {error}") from None
+
+
+def bill(
+    settings: Settings, queries: Queries, month: str, account: str | None = None, user: str | None = None
+) -> list[dict[str, Any]]:
+    """The invoices of a month, one per cluster and account; with ``user``, that user's statements instead.
+
+    Status is ``provisional``: periods cannot be closed yet.
+    """
+    period = period_of(settings, month)
+    periods = {pool.name: month_of(month, pool.timezone) for pool in settings.pools}
+    terms = Terms(settings.currency, minor_unit(settings.currency), prices(settings, month), periods, period)
+    made = invoices(billables(settings, queries, periods), terms)
+    if account is not None:
+        made = [invoice for invoice in made if invoice["account"] == account]
+    if user is not None:
+        made = [s for s in (statement(invoice, user) for invoice in made) if s is not None]
+    return made
+
+
+def billables(settings: Settings, queries: Queries, periods: dict[str, Period]) -> list[Billable]:
+    """Every priced quantity of the period, each pool in its own zone. What has no SKU is :func:`unpriced`."""
+    found: list[Billable] = []
+    for period in sorted(set(periods.values()), key=lambda p: (p.start_ms, p.end_ms, p.zone.key)):
+        for row in queries.ask("billable_time", start_ms=period.start_ms, end_ms=period.end_ms, held=0):
+            place = place_of(settings, row)
+            if place is not None and periods[place[0]] == period:
+                key = LineKey(place[0], place[1], row["user"])
+                found.append(Billable(row["cluster"], row["account"], key, device_ms(row)))
+    return found
+
+
+def place_of(settings: Settings, row: dict[str, Any]) -> tuple[str, str] | None:
+    """(pool, SKU) of a row of time; None where the config does not know it, or not how many shards make a device."""
+    if not row["share_den"]:
+        return None
+    found = settings.sku_for(row["gres_type"], row["model"])
+    return (found[0].name, found[1].name) if found else None
+
+
+def device_ms(row: dict[str, Any]) -> Fraction:
+    """Device-milliseconds of a row of time, exact."""
+    return Fraction(row["quantity"], row["share_den"] or 1)
+
+
+def unpriced(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> Rows:
+    """Time on devices that no SKU prices: never dropped, shown with the key that would price it."""
+    rows: dict[tuple[str, str, str, str], Fraction] = {}
+    for row in queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0):
+        if place_of(settings, row) is None:
+            key = (row["cluster"], row["gres_name"], row["gres_type"], row["model"] or "")
+            rows[key] = rows.get(key, Fraction(0)) + device_ms(row)
+    return [
+        {
+            "cluster": cluster,
+            "gres": f"{name}:{kind}" if kind else name,
+            "model": model,
+            "gpu_hours": decimal_text(quantity / HOUR_MS, 6),
+            "todo": _todo(settings, name, kind),
+        }
+        for (cluster, name, kind, model), quantity in sorted(rows.items())
+    ]
+
+
+def _todo(settings: Settings, name: str, kind: str) -> str:
+    if name == "shard" and settings.sku_for(kind, None):
+        return f"{settings.path}: give the SKU its number of `shards` per device"
+    if name == "mps":
+        return "gres/mps cannot be priced yet"
+    if not kind:
+        return "the accounting names no type and there are several SKUs; add gres/gpu:TYPE to AccountingStorageTRES"
+    return f"{settings.path}: add '{kind}' to the gres_types of a SKU"

@@ -1,0 +1,138 @@
+"""Takes in what witnesses say. The daemon, the backfill and the demo all go through here, and nothing else does.
+
+Each function is one durable transaction, safe to repeat; projection follows in transactions of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from slurm_gpucost.domain.evidence import AccountingRow, DeviceReport, HookEvent, Poll, SlotReport
+from slurm_gpucost.domain.windows import Window
+from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger.projector import bring_up_to_date
+from slurm_gpucost.ledger.store import Ledger
+from slurm_gpucost.settings import Settings
+from slurm_gpucost.sources import scontrol
+from slurm_gpucost.sources.accounting_text import FIELDS, BrokenRow, cut, make_parser
+from slurm_gpucost.sources.sacct import Slice
+from slurm_gpucost.sources.spool import BadEvent, SpoolFile, to_event
+
+BATCH_ROWS = 20_000
+
+
+class Taken(NamedTuple):
+    """What came of taking something in."""
+
+    rows: int
+    new: int
+    broken: list[tuple[int, str]]
+    """(line or record number, reason) of what was set aside."""
+
+
+def take_events(ledger: Ledger, settings: Settings, files: Iterable[SpoolFile], now_ms: int) -> list[HookEvent]:
+    """Event files, durably; what cannot be read is set aside whole. The caller discards the files afterwards."""
+    events: list[HookEvent] = []
+    with ledger.transaction() as db:
+        for file in files:
+            try:
+                events.append(to_event(file.content, file.at_ms, settings.cluster))
+            except BadEvent as error:
+                ingest.set_aside(db, "hook", file.path.name, None, str(error), file.content, now_ms)
+        ingest.add_hooks(db, events)
+    return events
+
+
+def take_accounting(ledger: Ledger, settings: Settings, reply: Slice, observed_at_ms: int, *, current: bool) -> Taken:
+    """One reply of sacct. ``current``: its window reaches to the time of asking."""
+    broken: list[tuple[int, str]] = []
+    rows: list[AccountingRow] = []
+    with ledger.transaction() as db:
+        try:
+            records = list(cut(reply.text, reply.separator, len(FIELDS)))
+        except BrokenRow as error:
+            records = []
+            broken.append((0, str(error)))
+            ingest.set_aside(db, "sacct", "reply", None, str(error), reply.text.encode(), observed_at_ms)
+        if records:
+            parse = make_parser(
+                records[0],
+                cluster=settings.cluster,
+                zone=ZoneInfo("UTC"),
+                observed_at_ms=observed_at_ms,
+                current=current,
+            )
+            for number, parts in enumerate(records[1:], 1):
+                try:
+                    row = parse(list(parts))
+                except BrokenRow as error:
+                    broken.append((number, str(error)))
+                    content = reply.separator.join(parts).encode()
+                    ingest.set_aside(db, "sacct", "reply", number, str(error), content, observed_at_ms)
+                else:
+                    if row is not None:
+                        rows.append(row)
+        new = ingest.add_accounting(db, rows)
+        ingest.add_poll(
+            db,
+            Poll(
+                "sacct",
+                settings.cluster,
+                observed_at_ms,
+                reply.start_ms,
+                reply.end_ms,
+                len(rows),
+                new,
+                1,
+                int(current),
+                "",
+            ),
+        )
+    return Taken(len(rows), new, broken)
+
+
+def take_failure(ledger: Ledger, settings: Settings, witness: str, observed_at_ms: int, why: str) -> None:
+    """Note that a witness did not answer."""
+    with ledger.transaction() as db:
+        ingest.add_poll(db, Poll(witness, settings.cluster, observed_at_ms, None, None, 0, 0, 0, 0, why[:2000]))
+
+
+def take_controller(ledger: Ledger, settings: Settings, text: str, observed_at_ms: int) -> Taken:
+    """One reply of ``scontrol show job -d``."""
+    reply = scontrol.parse(text, settings.cluster, observed_at_ms)
+    doubt = f"records of jobs {', '.join(map(str, reply.doubtful[:20]))} not taken" if reply.doubtful else ""
+    with ledger.transaction() as db:
+        new = ingest.add_controller(db, reply.rows)
+        poll = Poll("scontrol", settings.cluster, observed_at_ms, None, None, len(reply.rows), new, 1, 1, doubt)
+        ingest.add_poll(db, poll)
+    return Taken(len(reply.rows), new, [(job, "not taken: some of it stands twice") for job in reply.doubtful])
+
+
+def take_inventory(ledger: Ledger, devices: Iterable[DeviceReport], slots: Iterable[SlotReport]) -> None:
+    """What the driver and the nodes say of devices and of the GRES indexes that they are."""
+    with ledger.transaction() as db:
+        ingest.add_devices(db, devices)
+        ingest.add_slots(db, slots)
+
+
+def take_windows(ledger: Ledger, windows: Iterable[Window]) -> None:
+    """What the driver measured."""
+    with ledger.transaction() as db:
+        ingest.add_windows(db, windows)
+
+
+def take_rows(ledger: Ledger, rows: Iterable[AccountingRow]) -> Iterator[tuple[int, int]]:
+    """Accounting rows in batches of one transaction each: yields (rows, new) after each batch."""
+    source = iter(rows)
+    while batch := list(islice(source, BATCH_ROWS)):
+        with ledger.transaction() as db:
+            new = ingest.add_accounting(db, batch)
+        yield len(batch), new
+
+
+def project(ledger: Ledger, settings: Settings) -> int:
+    """Bring attempts and leases up to date; the number of jobs that were looked at."""
+    return bring_up_to_date(ledger, settings.shards)

@@ -1,0 +1,129 @@
+"""Attempts with their leases, as sacct's users would ask for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from slurm_gpucost.domain.units import MS, decimal_text
+from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.settings import Settings
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which attempts: None stands for all."""
+
+    start_ms: int
+    end_ms: int
+    users: Sequence[str] | None = None
+    accounts: Sequence[str] | None = None
+    job_ids: Sequence[int] | None = None
+    states: Sequence[str] | None = None
+    partitions: Sequence[str] | None = None
+    clusters: Sequence[str] | None = None
+
+
+def jobs(settings: Settings, queries: Queries, wanted: Filter) -> list[dict[str, Any]]:
+    """The attempts that overlap the window, not clipped, each with its leases."""
+    span = {"start_ms": wanted.start_ms, "end_ms": wanted.end_ms}
+    owners = {"users": _list(wanted.users), "accounts": _list(wanted.accounts)}
+    others = {key: _list(getattr(wanted, key)) for key in ("job_ids", "states", "partitions", "clusters")}
+    attempts = queries.ask("attempts", **span, **owners, **others)
+    leases: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for lease in queries.ask("leases", **span, **owners):
+        leases.setdefault((lease["cluster"], lease["job_id"], lease["submit_ms"]), []).append(lease)
+    upto = {row["cluster"]: row["at_ms"] for row in queries.ask("last_polls") if row["witness"] == "sacct"}
+    return [
+        _attempt(settings, row, leases.get((row["cluster"], row["job_id"], row["submit_ms"]), []), upto)
+        for row in attempts
+    ]
+
+
+def _list(values: Sequence[object] | None) -> str | None:
+    return None if values is None else json.dumps(list(values))
+
+
+def _attempt(
+    settings: Settings, row: dict[str, Any], leases: list[dict[str, Any]], upto: dict[str, int | None]
+) -> dict[str, Any]:
+    elapsed_ms = row["elapsed_ms"]
+    running = row["start_ms"] is not None and row["end_ms"] is None
+    if running:
+        seen = max(row["seen_ms"], upto.get(row["cluster"]) or 0)
+        elapsed_ms = max(0, seen - row["start_ms"] - row["suspended_ms"])
+    quantity = sum((_share(lease) * lease["units"] for lease in leases), Fraction(0))
+    return {
+        "cluster": row["cluster"],
+        "job_id": str(row["job_id"]),
+        "submit": _seconds(row["submit_ms"]) if row["witness"] != "hooks" else None,
+        "start": _seconds(row["start_ms"]),
+        "end": _seconds(row["end_ms"]),
+        "state": row["state"],
+        "user": row["user"],
+        "account": row["account"],
+        "gpu_seconds": _plain(Fraction(elapsed_ms or 0, MS) * quantity),
+        "leases": [_lease(settings, lease) for lease in leases],
+        "partition": row["partition"],
+        "qos": row["qos"] or "",
+        "wckey": row["wckey"] or "",
+        "job_name": row["job_name"] or "",
+        "array_job_id": row["array_job_id"],
+        "array_task_id": row["array_task_id"],
+        "het_job_id": row["het_job_id"],
+        "het_offset": row["het_offset"],
+        "exit_code": row["exit_code"] or "",
+        "eligible": _seconds(row["eligible_ms"]),
+        "elapsed_seconds": _plain(Fraction(elapsed_ms or 0, MS)),
+        "suspended_seconds": _plain(Fraction(row["suspended_ms"], MS)),
+        "nodes": row["node_list"] or "",
+        "alloc_tres": row["alloc_tres"] or "",
+        "billable": bool(row["billable"]),
+        "held": "" if row["billable"] else f"known from {row['witness']} alone: not in the accounting, not billed",
+    }
+
+
+def _share(lease: dict[str, Any]) -> Fraction:
+    return Fraction(lease["share_num"], lease["share_den"]) if lease["share_den"] else Fraction(0)
+
+
+def _lease(settings: Settings, lease: dict[str, Any]) -> dict[str, Any]:
+    found = settings.sku_for(lease["gres_type"], lease["model"])
+    energy, energy_ms, percent_ms, sm_ms, peak = json.loads(lease["usage"]) if lease["usage"] else [None] * 5
+    held_ms = lease["end_ms"] - lease["start_ms"] if lease["end_ms"] else None
+    return {
+        "node": lease["node"],
+        "device": lease["device"],
+        "index": lease["gres_index"],
+        "count": lease["units"],
+        "share": str(_share(lease)) if lease["share_den"] else None,
+        "start": _seconds(lease["start_ms"]),
+        "end": _seconds(lease["end_ms"]),
+        "start_evidence": lease["start_evidence"],
+        "end_evidence": lease["end_evidence"],
+        "device_evidence": lease["device_evidence"],
+        "gres": f"{lease['gres_name']}:{lease['gres_type']}" if lease["gres_type"] else lease["gres_name"],
+        "sku": found[1].name if found else None,
+        "energy_kwh": decimal_text(Fraction(energy, 3_600_000_000), 6) if energy_ms else None,
+        "energy_coverage": _ratio(energy_ms, held_ms),
+        "utilization_percent": decimal_text(Fraction(percent_ms, sm_ms), 1) if sm_ms else None,
+        "utilization_coverage": _ratio(sm_ms, held_ms),
+        "memory_peak_mib": peak,
+    }
+
+
+def _ratio(part: int | None, whole: int | None) -> str | None:
+    return decimal_text(Fraction(part or 0, whole), 3) if whole else None
+
+
+def _seconds(ms: int | None) -> int | None:
+    return None if ms is None else ms // MS
+
+
+def _plain(value: Fraction) -> str:
+    """Decimal text without needless zeros; exact to the millisecond, six decimals where shares repeat for ever."""
+    text = decimal_text(value, 6).rstrip("0").rstrip(".")
+    return text or "0"

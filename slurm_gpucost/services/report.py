@@ -1,0 +1,67 @@
+"""sreport-style reports over any window, aligned or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+from slurm_gpucost.costing.allotment import round_half_up
+from slurm_gpucost.costing.invoices import money
+from slurm_gpucost.domain.units import HOUR_MS, MS, decimal_text
+from slurm_gpucost.services.bill import device_ms, place_of
+from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.services.rates import prices
+from slurm_gpucost.settings import Settings
+from slurm_gpucost.settings.catalogue import minor_unit
+
+
+def account_utilization_by_user(
+    settings: Settings,
+    queries: Queries,
+    start_ms: int,
+    end_ms: int,
+    accounts: Sequence[str] | None = None,
+    users: Sequence[str] | None = None,
+    clusters: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """GPU time by account and user; a row with user '' is the account's own total (of the rows shown).
+
+    ``cost`` is list price x quantity at the rates of the window's first month: an estimate, not an invoice. What no
+    SKU prices has sku None and cost None. Accounts are not rolled up to their parents.
+    """
+    month = datetime.fromtimestamp(start_ms // 1000, UTC).astimezone(settings.timezone).strftime("%Y-%m")
+    price = prices(settings, month)
+    sums: dict[tuple[str, str, str, str], Fraction] = {}
+    for row in queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0):
+        if accounts is not None and row["account"] not in accounts:
+            continue
+        if users is not None and row["user"] not in users:
+            continue
+        if clusters is not None and row["cluster"] not in clusters:
+            continue
+        place = place_of(settings, row)
+        for user in ("", row["user"]):
+            key = (row["cluster"], row["account"], user, place[1] if place else "")
+            sums[key] = sums.get(key, Fraction(0)) + device_ms(row)
+    digits = minor_unit(settings.currency)
+    rows: list[dict[str, Any]] = []
+    for (cluster, account, user, sku), quantity in sorted(sums.items()):
+        if not quantity:
+            continue
+        cost = quantity / HOUR_MS * Fraction(price[sku]) if sku else None
+        rows.append(
+            {
+                "cluster": cluster,
+                "account": account,
+                "user": user,
+                "sku": sku or None,
+                "gpu_seconds": decimal_text(quantity / MS, 3),
+                "gpu_hours": decimal_text(quantity / HOUR_MS, 6),
+                "cost": None if cost is None else money(round_half_up(cost * 10**digits), digits),
+                "cost_kind": "estimate",
+                "currency": settings.currency,
+            }
+        )
+    return rows

@@ -1,0 +1,79 @@
+"""What the ledger holds, when witnesses were last heard, and what a person should look at."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from slurm_gpucost.ledger.projector import settings_key
+from slurm_gpucost.services.queries import LedgerQueries, Queries
+from slurm_gpucost.settings import Settings
+from slurm_gpucost.sources.spool import Spool
+
+SILENT_AFTER_INTERVALS = 10
+_LOOK_BACK_MS = 7 * 86_400_000
+
+
+def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None) -> dict[str, Any]:
+    """Counts, last polls and findings; findings are lines for a person."""
+    now = int(time.time() * 1000) if now_ms is None else now_ms
+    counts = queries.ask("counts")[0]
+    polls = queries.ask("last_polls")
+    hooks = queries.ask("missing_hooks", start_ms=now - _LOOK_BACK_MS)[0]
+    spool = Spool(settings.spool)
+    stale = spool.stale_temporaries()
+    row = queries.connection.execute("SELECT value FROM meta WHERE key = 'projection'").fetchone()
+    found = unpriced_kinds(settings, queries)
+    if row is not None and row[0] != settings_key(settings.shards):
+        found.append("attempts and leases were projected with other settings; run `gpucost rebuild`")
+    if counts["held_attempts"]:
+        found.append(
+            f"{counts['held_attempts']} attempts are known from hooks or controller alone: shown, held, not billed "
+            "(just started jobs are among them until the accounting is asked again)"
+        )
+    if counts["set_aside"]:
+        found.append(f"{counts['set_aside']} rows or files could not be read and are set aside (table set_aside)")
+    if stale:
+        found.append(f"{settings.spool}: {stale} stale temporary files: hooks were killed, or the spool was full")
+    if counts["hook_events"] and hooks["without_prolog"]:
+        found.append(
+            f"{hooks['without_prolog']} of {hooks['attempts']} attempts with GPUs in 7 days have no prolog event: "
+            "a node without hooks, or events were lost"
+        )
+    for failure in queries.ask("last_failures"):
+        good = next(
+            (p["any_ms"] for p in polls if (p["witness"], p["cluster"]) == (failure["witness"], failure["cluster"])), 0
+        )
+        if (good or 0) <= failure["observed_at_ms"]:
+            found.append(f"{failure['witness']}: {failure['detail']}")
+    return {
+        "ledger": str(queries.path),
+        "now": now // 1000,
+        "counts": counts,
+        "hooks": {**hooks, "since": (now - _LOOK_BACK_MS) // 1000, "stale_temporaries": stale},
+        "witnesses": [
+            {
+                "witness": p["witness"],
+                "cluster": p["cluster"],
+                "last_seen": p["any_ms"] // 1000 if p["any_ms"] else None,
+                "counts_running_up_to": p["at_ms"] // 1000 if p["at_ms"] and p["witness"] == "sacct" else None,
+            }
+            for p in polls
+        ],
+        "findings": found,
+    }
+
+
+def unpriced_kinds(settings: Settings, queries: Queries) -> list[str]:
+    """Kinds of GPU that accounting or nodes name and no SKU prices."""
+    found: list[str] = []
+    for row in queries.ask("kinds"):
+        name = f"{row['gres_name']}:{row['gres_type']}" if row["gres_type"] else row["gres_name"]
+        model = f" ({row['model']})" if row["model"] else ""
+        if settings.sku_for(row["gres_type"], row["model"]) is None:
+            found.append(
+                f"{settings.path}: gres/{name}{model} is used and no SKU prices it; add it to a SKU's gres_types"
+            )
+        elif row["shards_unknown"]:
+            found.append(f"{settings.path}: gres/{name} is used; give its SKU the number of `shards` of a device")
+    return found

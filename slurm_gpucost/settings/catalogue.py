@@ -1,0 +1,365 @@
+# ruff: noqa: E501  # a catalogue reads best with one setting a line
+"""Every setting once: key, type, default and text. Checks, the commented config and the reference page read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+REQUIRED = object()
+"""Default of a setting that has none."""
+INHERIT = object()
+"""Default of a setting that follows another one, as its text says."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of a table: ``read`` turns the TOML value into ours or raises ValueError saying what is wrong."""
+
+    key: str
+    kind: str
+    read: Callable[[Any], Any]
+    default: Any
+    text: str
+
+
+def number(value: Any, *, low: Decimal, high: Decimal | None = None, above: bool = False) -> Fraction:
+    """A TOML number, or decimal text, exactly."""
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal, str)):
+        raise ValueError("must be a number")
+    try:
+        exact = Fraction(Decimal(value))
+    except (ArithmeticError, ValueError):
+        raise ValueError(f"'{value}' is no number") from None
+    if exact < low or (above and exact == low):
+        raise ValueError(f"must be {'above' if above else 'at least'} {low}")
+    if high is not None and exact > high:
+        raise ValueError(f"must be at most {high}")
+    return exact
+
+
+def whole(value: Any, *, low: int) -> int:
+    """A whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be a whole number")
+    if value < low:
+        raise ValueError(f"must be at least {low}")
+    return value
+
+
+def text(value: Any) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be text in quotes")
+    return value
+
+
+def flag(value: Any) -> bool:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def absolute_path(value: Any) -> Path:
+    """A path that begins with a slash."""
+    path = Path(text(value))
+    if not path.is_absolute():
+        raise ValueError("must be a path that begins with /")
+    return path
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
+        raise ValueError('must be a list of texts, like ["a100"]')
+    return tuple(value)
+
+
+def day(value: Any) -> date:
+    """A TOML date, or a text of that form."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError("must be a date like 2026-01-31") from None
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def zone(value: Any) -> ZoneInfo:
+    """A key of the tz database."""
+    if not isinstance(value, str) or value not in _zones():
+        raise ValueError(f"'{value}' is no time zone of the tz database; write one like Europe/Berlin")
+    return ZoneInfo(value)
+
+
+def currency(value: Any) -> str:
+    """An ISO 4217 code."""
+    if value not in CURRENCIES:
+        raise ValueError(f"'{value}' is no ISO 4217 currency code; write one like EUR")
+    return str(value)
+
+
+_AMOUNT = partial(number, low=Decimal(0))
+
+TOP = (
+    Setting("cluster", "text", text, REQUIRED, "The cluster's name, as `sacctmgr show cluster` prints it."),
+    Setting("timezone", "time zone", zone, REQUIRED, "The site's time zone: months and days begin and end in it."),
+    Setting("currency", "ISO 4217 code", currency, REQUIRED, "The currency of every price and invoice."),
+)
+SECTIONS = {
+    "ledger": (
+        Setting("path", "path", absolute_path, Path("/var/lib/gpucost/ledger.db"), "The ledger: one SQLite file, on a local disk."),
+    ),
+    "spool": (
+        Setting(
+            "path", "path", absolute_path, Path("/run/gpucost/spool"),
+            "Where the hooks leave their event files; elsewhere also write it into /etc/gpucost/spool, one line, for the hooks.",
+        ),
+    ),
+    "accounting": (
+        Setting("command", "text", text, "sacct", "The sacct to run."),
+        Setting("interval_seconds", "whole number", partial(whole, low=1), 60, "How often the daemon asks it."),
+        Setting("timeout_seconds", "whole number", partial(whole, low=1), 120, "After this long without an answer a slice is halved."),
+        Setting("overlap_seconds", "whole number", partial(whole, low=0), 3600, "How far each question reaches back before the last answer."),
+        Setting("slice_hours", "whole number", partial(whole, low=1), 24, "The longest slice of history asked for at once."),
+    ),
+    "controller": (
+        Setting("enabled", "true or false", flag, True, "Whether to ask the controller which devices jobs hold."),
+        Setting("command", "text", text, "scontrol", "The scontrol to run."),
+        Setting("interval_seconds", "whole number", partial(whole, low=1), 60, "How often: one call for all jobs."),
+        Setting("timeout_seconds", "whole number", partial(whole, low=1), 30, "After this long without an answer it counts as away."),
+    ),
+    "slurmd": (
+        Setting("command", "text", text, "slurmd", "The slurmd whose `-G` tells which device file a GRES index is."),
+    ),
+    "nvml": (
+        Setting("enabled", "true or false", flag, True, "Whether to read the NVIDIA driver on this host."),
+        Setting("interval_seconds", "whole number", partial(whole, low=1), 1, "How often it is read."),
+    ),
+}  # fmt: skip
+POOL = (
+    Setting("timezone", "time zone", zone, INHERIT, "The pool's time zone; the site's if not given."),
+    Setting("pue", "number", partial(number, low=Decimal(1)), Fraction("1.56"),
+            "Power usage effectiveness: what the site draws for each kWh of the machines. 1.56 is the average of "
+            "Uptime Institute's 2024 survey; put your own."),
+    Setting("tariff_per_kwh", "amount", _AMOUNT, Fraction("0.20"), "Price of a kWh. An assumption: put your contract's."),
+    Setting("planned_utilization", "number", partial(number, low=Decimal(0), high=Decimal(1), above=True), Fraction("0.70"),
+            "The part of the capacity that is planned to be leased, 0 to 1. The cost is spread over it. An assumption."),
+)  # fmt: skip
+SKU = (
+    Setting("gres_types", "list of texts", names, INHERIT, "GRES types as in AllocTRES (`gres/gpu:TYPE`); the SKU's name if not given."),
+    Setting("nvml_names", "list of texts", names, (), "Device names as `nvidia-smi -L` prints them; * stands for anything."),
+    Setting("devices", "whole number", partial(whole, low=1), REQUIRED, "How many there are."),
+    Setting("purchase_price", "amount", _AMOUNT, REQUIRED, "Price of one device with its share of the host and network."),
+    Setting("purchase_date", "date", day, REQUIRED, "First day in service: depreciation runs from it."),
+    Setting("life_years", "number", partial(number, low=Decimal(0), above=True), Fraction(5),
+            "Years of straight-line depreciation. Five is common for computers; ask your finance office."),
+    Setting("residual_value", "amount", _AMOUNT, Fraction(0), "What one device is still worth after that."),
+    Setting("nameplate_watts", "number", _AMOUNT, Fraction(400),
+            "Rated power of one device with its share of the host, in watts. 400 is an A100 SXM's board power alone."),
+    Setting("shards", "whole number", partial(whole, low=0), 0, "Shards (gres/shard) that make up one device; 0: none."),
+)  # fmt: skip
+YEARLY_COSTS_TEXT = "Further costs of the pool a year, any names; shared among its SKUs by number of devices."
+
+CURRENCIES = frozenset(
+    [
+        "AED",
+        "AFN",
+        "ALL",
+        "AMD",
+        "AOA",
+        "ARS",
+        "AUD",
+        "AWG",
+        "AZN",
+        "BAM",
+        "BBD",
+        "BDT",
+        "BGN",
+        "BHD",
+        "BIF",
+        "BMD",
+        "BND",
+        "BOB",
+        "BRL",
+        "BSD",
+        "BTN",
+        "BWP",
+        "BYN",
+        "BZD",
+        "CAD",
+        "CDF",
+        "CHF",
+        "CLP",
+        "CNY",
+        "COP",
+        "CRC",
+        "CUP",
+        "CVE",
+        "CZK",
+        "DJF",
+        "DKK",
+        "DOP",
+        "DZD",
+        "EGP",
+        "ERN",
+        "ETB",
+        "EUR",
+        "FJD",
+        "FKP",
+        "GBP",
+        "GEL",
+        "GHS",
+        "GIP",
+        "GMD",
+        "GNF",
+        "GTQ",
+        "GYD",
+        "HKD",
+        "HNL",
+        "HTG",
+        "HUF",
+        "IDR",
+        "ILS",
+        "INR",
+        "IQD",
+        "IRR",
+        "ISK",
+        "JMD",
+        "JOD",
+        "JPY",
+        "KES",
+        "KGS",
+        "KHR",
+        "KMF",
+        "KPW",
+        "KRW",
+        "KWD",
+        "KYD",
+        "KZT",
+        "LAK",
+        "LBP",
+        "LKR",
+        "LRD",
+        "LSL",
+        "LYD",
+        "MAD",
+        "MDL",
+        "MGA",
+        "MKD",
+        "MMK",
+        "MNT",
+        "MOP",
+        "MRU",
+        "MUR",
+        "MVR",
+        "MWK",
+        "MXN",
+        "MYR",
+        "MZN",
+        "NAD",
+        "NGN",
+        "NIO",
+        "NOK",
+        "NPR",
+        "NZD",
+        "OMR",
+        "PAB",
+        "PEN",
+        "PGK",
+        "PHP",
+        "PKR",
+        "PLN",
+        "PYG",
+        "QAR",
+        "RON",
+        "RSD",
+        "RUB",
+        "RWF",
+        "SAR",
+        "SBD",
+        "SCR",
+        "SDG",
+        "SEK",
+        "SGD",
+        "SHP",
+        "SLE",
+        "SOS",
+        "SRD",
+        "SSP",
+        "STN",
+        "SVC",
+        "SYP",
+        "SZL",
+        "THB",
+        "TJS",
+        "TMT",
+        "TND",
+        "TOP",
+        "TRY",
+        "TTD",
+        "TWD",
+        "TZS",
+        "UAH",
+        "UGX",
+        "USD",
+        "UYU",
+        "UZS",
+        "VED",
+        "VES",
+        "VND",
+        "VUV",
+        "WST",
+        "XAF",
+        "XCD",
+        "XOF",
+        "XPF",
+        "YER",
+        "ZAR",
+        "ZMW",
+        "ZWG",
+    ]
+)
+"""Active ISO 4217 codes of money that people pay with."""
+_MINOR_UNITS = {
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        0,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+}
+
+
+def minor_unit(code: str) -> int:
+    """Decimals of an amount in this currency (ISO 4217)."""
+    return _MINOR_UNITS.get(code, 2)

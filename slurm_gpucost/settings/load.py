@@ -1,0 +1,164 @@
+"""Finds and reads the config; names all faults in one go, by file and key."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from slurm_gpucost.domain.errors import ConfigError
+from slurm_gpucost.settings import catalogue
+from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
+from slurm_gpucost.settings.model import Pool, Settings, Sku
+
+DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
+
+
+def find(option: str | None, env: Mapping[str, str] = os.environ) -> Path:
+    """The config's path: ``--config``, else GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml."""
+    return Path(option or env.get("GPUCOST_CONFIG") or DEFAULT_PATH)
+
+
+def load(path: Path) -> Settings:
+    """The checked config. Raises ConfigError with one line a fault."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no config; `gpucost init --config {path}` writes one") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        table = tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
+    return _Reader(path).settings(table)
+
+
+class _Reader:
+    """Collects faults while it reads, so that one run names them all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.faults: list[str] = []
+
+    def fault(self, key: str, what: str) -> None:
+        self.faults.append(f"{self.path}: {key}: {what}")
+
+    def table(self, data: Any, key: str) -> dict[str, Any]:
+        if isinstance(data, dict):
+            return data
+        self.fault(key, f"must be a table, written [{key}]")
+        return {}
+
+    def read(
+        self, data: dict[str, Any], catalogue_: tuple[Setting, ...], prefix: str, also: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        known = [s.key for s in catalogue_]
+        for key in data:
+            if key not in known and key not in also:
+                near = difflib.get_close_matches(key, [*known, *also], 1)
+                self.fault(
+                    f"{prefix}{key}",
+                    "is no setting" + (f"; did you mean {near[0]}?" if near else "; remove it"),
+                )
+        values: dict[str, Any] = {}
+        for setting in catalogue_:
+            if setting.key in data:
+                try:
+                    values[setting.key] = setting.read(data[setting.key])
+                except ValueError as error:
+                    self.fault(f"{prefix}{setting.key}", str(error))
+            elif setting.default is REQUIRED:
+                self.fault(f"{prefix}{setting.key}", f"is missing: {setting.text}")
+            elif setting.default is not INHERIT:
+                values[setting.key] = setting.default
+        return values
+
+    def settings(self, data: dict[str, Any]) -> Settings:
+        top = self.read(data, TOP, "", (*SECTIONS, "pools"))
+        parts = {
+            name: self.read(self.table(data.get(name, {}), name), settings, f"{name}.")
+            for name, settings in SECTIONS.items()
+        }
+        zone = top.get("timezone", ZoneInfo("UTC"))
+        pools = tuple(
+            self.pool(name, self.table(pool, f"pools.{name}"), zone)
+            for name, pool in self.table(data.get("pools", {}), "pools").items()
+        )
+        if not pools:
+            self.fault("pools", "is missing: at least one [pools.NAME] with a [pools.NAME.skus.SKU] is needed")
+        self.unique(pools)
+        if self.faults:
+            raise ConfigError(*self.faults)
+        accounting, controller, nvml = parts["accounting"], parts["controller"], parts["nvml"]
+        return Settings(
+            path=self.path,
+            cluster=top["cluster"],
+            timezone=top["timezone"],
+            currency=top["currency"],
+            ledger=parts["ledger"]["path"],
+            spool=parts["spool"]["path"],
+            sacct=accounting["command"],
+            accounting_interval_seconds=accounting["interval_seconds"],
+            accounting_timeout_seconds=accounting["timeout_seconds"],
+            accounting_overlap_seconds=accounting["overlap_seconds"],
+            accounting_slice_hours=accounting["slice_hours"],
+            scontrol=controller["command"],
+            controller_enabled=controller["enabled"],
+            controller_interval_seconds=controller["interval_seconds"],
+            controller_timeout_seconds=controller["timeout_seconds"],
+            slurmd=parts["slurmd"]["command"],
+            nvml_enabled=nvml["enabled"],
+            nvml_interval_seconds=nvml["interval_seconds"],
+            pools=pools,
+        )
+
+    def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
+        prefix = f"pools.{name}."
+        values = self.read(data, POOL, prefix, ("yearly_costs", "skus"))
+        costs: list[tuple[str, Fraction]] = []
+        for item, amount in self.table(data.get("yearly_costs", {}), f"{prefix}yearly_costs").items():
+            try:
+                costs.append((item, catalogue.number(amount, low=Decimal(0))))
+            except ValueError as error:
+                self.fault(f"{prefix}yearly_costs.{item}", str(error))
+        skus = tuple(
+            self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
+            for sku, table in self.table(data.get("skus", {}), f"{prefix}skus").items()
+        )
+        if not skus:
+            self.fault(f"{prefix}skus", f"is missing: at least one [{prefix}skus.SKU] is needed")
+        nil = Fraction(0)
+        return Pool(
+            name, values.get("timezone", zone), values.get("pue", nil), values.get("tariff_per_kwh", nil),
+            values.get("planned_utilization", nil), tuple(costs), skus,
+        )  # fmt: skip
+
+    def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
+        values: dict[str, Any] = self.read(data, SKU, prefix)
+        values.setdefault("gres_types", (name,))
+        if "purchase_price" in values and values.get("residual_value", 0) > values["purchase_price"]:
+            self.fault(f"{prefix}residual_value", "is above purchase_price")
+        complete: dict[str, Any] = {s.key: values.get(s.key) for s in SKU}
+        return Sku(name=name, **complete)
+
+    def unique(self, pools: tuple[Pool, ...]) -> None:
+        """A SKU and a GRES type belong to one pool each, or nothing could be priced for sure."""
+        names: dict[str, str] = {}
+        types: dict[str, str] = {}
+        for pool in pools:
+            for sku in pool.skus:
+                key = f"pools.{pool.name}.skus.{sku.name}"
+                if sku.name in names:
+                    self.fault(key, f"stands already as {names[sku.name]}; give one of them another name")
+                names.setdefault(sku.name, key)
+                for kind in sku.gres_types:
+                    if kind in types:
+                        self.fault(f"{key}.gres_types", f"'{kind}' is already taken by {types[kind]}")
+                    types.setdefault(kind, key)

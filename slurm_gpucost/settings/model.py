@@ -1,0 +1,85 @@
+"""The config as frozen values. Money and quantities are exact Fractions; units stand in the names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True)
+class Sku:
+    """A priced class of device. Prices are in the config's currency, for one device with its share of the host."""
+
+    name: str
+    gres_types: tuple[str, ...]
+    nvml_names: tuple[str, ...]
+    devices: int
+    purchase_price: Fraction
+    purchase_date: date
+    life_years: Fraction
+    residual_value: Fraction
+    nameplate_watts: Fraction
+    shards: int
+    """Shards that make up one device; 0: none are configured."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Devices that share cost items, in one time zone."""
+
+    name: str
+    timezone: ZoneInfo
+    pue: Fraction
+    tariff_per_kwh: Fraction
+    planned_utilization: Fraction
+    yearly_costs: tuple[tuple[str, Fraction], ...]
+    skus: tuple[Sku, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole config."""
+
+    path: Path
+    cluster: str
+    timezone: ZoneInfo
+    currency: str
+    ledger: Path
+    spool: Path
+    sacct: str
+    accounting_interval_seconds: int
+    accounting_timeout_seconds: int
+    accounting_overlap_seconds: int
+    accounting_slice_hours: int
+    scontrol: str
+    controller_enabled: bool
+    controller_interval_seconds: int
+    controller_timeout_seconds: int
+    slurmd: str
+    nvml_enabled: bool
+    nvml_interval_seconds: int
+    pools: tuple[Pool, ...]
+
+    def sku_for(self, gres_type: str, model: str | None) -> tuple[Pool, Sku] | None:
+        """The pool and SKU of a device: by its NVML name, else by GRES type; '' means the only SKU if there is one."""
+        skus = [(pool, sku) for pool in self.pools for sku in pool.skus]
+        if model:
+            for pool, sku in skus:
+                if any(fnmatchcase(model, pattern) for pattern in sku.nvml_names):
+                    return pool, sku
+        if not gres_type:
+            return skus[0] if len(skus) == 1 else None
+        return next(((pool, sku) for pool, sku in skus if gres_type in sku.gres_types), None)
+
+    @property
+    def shards(self) -> dict[str, int]:
+        """Shards per device by GRES type; '' (untyped) only where there is one SKU."""
+        skus = [sku for pool in self.pools for sku in pool.skus]
+        found = {kind: sku.shards for sku in skus for kind in sku.gres_types if sku.shards}
+        if len(skus) == 1 and skus[0].shards:
+            found[""] = skus[0].shards
+        return found

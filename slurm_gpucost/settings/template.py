@@ -1,0 +1,140 @@
+"""What ``gpucost init`` writes: every setting, commented, working as it is."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from slurm_gpucost.domain.errors import UsageError
+from slurm_gpucost.domain.units import decimal_text
+from slurm_gpucost.settings.catalogue import POOL, SECTIONS, SKU, TOP, YEARLY_COSTS_TEXT, Setting
+
+_GPU = re.compile(r"(?P<sku>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<count>\d+)x(?P<price>\d+(?:\.\d+)?)$")
+_ASSUMED_YEARLY = {"staff": 0, "space": 0, "licences": 0, "network": 0}
+
+
+def parse_gpu_option(text: str) -> tuple[str, int, Decimal]:
+    """``a100=500x12000``: 500 devices of GRES type a100 at 12,000 each. Raises UsageError."""
+    found = _GPU.match(text)
+    if not found or not int(found["count"]):
+        raise UsageError(f"--gpu '{text}': write TYPE=COUNTxPRICE, like a100=500x12000 (500 devices at 12,000 each)")
+    return found["sku"], int(found["count"]), Decimal(found["price"])
+
+
+def template(
+    *,
+    timezone: str,
+    currency: str,
+    cluster: str,
+    gpus: Sequence[tuple[str, int, Decimal]],
+    shards: int = 0,
+    ledger: Path | None = None,
+    spool: Path | None = None,
+    purchase_date: date,
+) -> str:
+    """The text of a config with these values and every other setting at its stated default."""
+    given: dict[str, dict[str, Any]] = {
+        "": {"cluster": cluster, "timezone": timezone, "currency": currency},
+        "ledger": {"path": ledger} if ledger else {},
+        "spool": {"path": spool} if spool else {},
+    }
+    lines = [
+        "# slurm-gpucost: what this cluster's GPUs cost, and where their use is found.",
+        "# Every setting is here; those that are assumptions say so. `gpucost config check` checks it,",
+        "# `gpucost rates explain` shows what follows from it.",
+        "",
+    ]
+    lines += _table(TOP, given[""])
+    for name, settings in SECTIONS.items():
+        lines += ["", f"[{name}]", *_table(settings, given.get(name, {}))]
+    lines += ["", "[pools.main]", *_table(POOL, {})]
+    lines += [
+        "",
+        "[pools.main.yearly_costs]",
+        *_comment(YEARLY_COSTS_TEXT + " Nothing is assumed: put yours."),
+    ]
+    lines += [f"{name} = {amount}" for name, amount in _ASSUMED_YEARLY.items()]
+    for sku, count, price in gpus:
+        values = {
+            "gres_types": (sku,),
+            "devices": count,
+            "purchase_price": price,
+            "purchase_date": purchase_date,
+            "shards": shards,
+        }
+        lines += ["", f"[pools.main.skus.{_key(sku)}]", *_table(SKU, values)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(settings: Sequence[Setting], given: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for setting in settings:
+        lines += _comment(setting.text)
+        if setting.key in given:
+            lines.append(f"{setting.key} = {toml(given[setting.key])}")
+        elif isinstance(setting.default, (str, bool, int, Fraction, Path, tuple)):
+            lines.append(f"{setting.key} = {toml(setting.default)}")
+        else:
+            lines.append(f'# {setting.key} = "..."')
+    return lines
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, 108)]
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml(name)
+
+
+def toml(value: Any) -> str:
+    """A value as TOML text."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return str(value)
+        case Fraction():
+            return decimal_text(value, 4).rstrip("0").rstrip(".")
+        case Decimal() | date():
+            return str(value)
+        case tuple() | list():
+            return "[" + ", ".join(toml(v) for v in value) + "]"
+        case _:
+            escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+            return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+
+
+def reference() -> str:
+    """docs/configuration.md: every setting with its type, default and text."""
+    lines = ["# Configuration", "", "One TOML file: `--config FILE`, else `GPUCOST_CONFIG`, else /etc/gpucost/gpucost.toml. "
+             "`gpucost init` writes one with every setting in it; `gpucost config check` names all faults in one go.", ""]  # fmt: skip
+    tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
+    tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", SKU)]
+    for title, settings in tables:
+        lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
+        for s in settings:
+            plain = isinstance(s.default, (str, bool, int, Fraction, Path, tuple))
+            default = (
+                f"`{toml(s.default)}`"
+                if plain
+                else "as said"
+                if s.default is not None and "if not given" in s.text
+                else "needed"
+            )
+            lines.append(f"| `{s.key}` | {s.kind} | {default} | {s.text} |")
+        lines.append("")
+    lines += [
+        "## [pools.NAME.yearly_costs]",
+        "",
+        YEARLY_COSTS_TEXT,
+        "",
+        "Amounts may be TOML numbers or decimal text; they are read exactly, never as binary floats.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,151 @@
+"""Asks the controller: ``scontrol show job -d``, one call for all jobs, for the GRES indexes they hold on each node.
+
+The text is not escaped: a job's name, comment or working directory may hold newlines and look like other lines. A
+record in which a key stands twice, or whose job id stands twice, is therefore not taken. What is taken only names
+devices, never amounts, and where there are hooks theirs stand before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from slurm_gpucost.domain.evidence import ControllerRow, NodeGres, digest_of, encode_gres
+from slurm_gpucost.domain.hostlist import expand
+from slurm_gpucost.domain.tres import GPU_GRES, parse_index_list
+from slurm_gpucost.sources import command
+
+ENVIRONMENT = {"SLURM_TIME_FORMAT": "%s", "TZ": "UTC", "LC_ALL": "C"}
+_RECORD = re.compile(r"^JobId=(?P<job>\d+) ", re.MULTILINE)
+_NODE_LINE = re.compile(r"^ {5}Nodes=(?P<nodes>\S+) CPU_IDs=\S* Mem=\S* GRES=(?P<gres>\S*)\s*$")
+_GRES = re.compile(r"(?P<name>[^:,()]+)(?::(?P<type>[^:(),]+))?:(?P<count>\d+)\((?P<where>[^)]*)\)")
+_ONCE = {
+    "user": re.compile(r"^   UserId=(\S+)\(\d+\) ", re.MULTILINE),
+    "account": re.compile(r"^   Priority=.* Account=(\S+) QOS=", re.MULTILINE),
+    "state": re.compile(r"^   JobState=(\w+) ", re.MULTILINE),
+    "submit": re.compile(r"^   SubmitTime=(\S+) ", re.MULTILINE),
+    "start": re.compile(r"^   StartTime=(\S+) EndTime=\S+ ", re.MULTILINE),
+    "end": re.compile(r"^   StartTime=\S+ EndTime=(\S+) ", re.MULTILINE),
+    "partition": re.compile(r"^   Partition=(\S+) ", re.MULTILINE),
+}
+_JOB_GRES = re.compile(r"^   JOB_GRES=(.*)$", re.MULTILINE)
+
+
+class Reply(NamedTuple):
+    """What a reply held: rows of jobs that hold GPUs, and the ids of records that could not be trusted."""
+
+    rows: list[ControllerRow]
+    doubtful: list[int]
+
+
+def ask(scontrol: str, cluster: str, timeout_seconds: float) -> str:
+    """The text of one call for all jobs. Raises SourceError."""
+    return command.run([scontrol, f"--cluster={cluster}", "show", "job", "--details"], timeout_seconds, ENVIRONMENT)
+
+
+def parse(text: str, cluster: str, observed_at_ms: int) -> Reply:
+    """The rows of ``scontrol show job -d`` (22.05 to 26.05)."""
+    records = list(_records(text))
+    seen = Counter(job for job, _ in records)
+    rows: list[ControllerRow] = []
+    doubtful: list[int] = []
+    for job, body in records:
+        if seen[job] > 1:
+            doubtful.append(job)
+            continue
+        row = _row(job, body, cluster, observed_at_ms)
+        if row is None:
+            doubtful.append(job)
+        elif row.gres != "[]" or row.end_ms is not None:
+            rows.append(row)
+    return Reply(rows, sorted(set(doubtful)))
+
+
+def _records(text: str) -> Iterator[tuple[int, str]]:
+    starts = list(_RECORD.finditer(text))
+    for i, match in enumerate(starts):
+        stop = starts[i + 1].start() if i + 1 < len(starts) else len(text)
+        yield int(match["job"]), text[match.start() : stop]
+
+
+def _row(job: int, body: str, cluster: str, observed_at_ms: int) -> ControllerRow | None:
+    found: dict[str, str] = {}
+    for key, pattern in _ONCE.items():
+        values = pattern.findall(body)
+        if len(values) != 1:
+            return None
+        found[key] = values[0]
+    gres_lines = list(_JOB_GRES.finditer(body))
+    if len(gres_lines) > 1:
+        return None
+    submit, start = _ms(found["submit"]), _ms(found["start"])
+    if submit is None:
+        return None
+    held: list[NodeGres] = []
+    if gres_lines and found["state"] in ("RUNNING", "SUSPENDED", "COMPLETING", "STOPPED"):
+        for line in body[gres_lines[0].end() + 1 :].splitlines():
+            match = _NODE_LINE.match(line)
+            if not match:
+                break
+            for node in expand(match["nodes"]):
+                held += _node_gres(node, match["gres"])
+    ended = bool(gres_lines) and gres_lines[0][1] != "(null)" and found["state"] not in _UNFINISHED
+    end = _ms(found["end"]) if ended else None
+    said = (
+        found["state"],
+        found["user"],
+        found["account"],
+        found["partition"],
+        start,
+        end,
+        encode_gres(held),
+    )
+    return ControllerRow(cluster, job, submit, digest_of(*said), observed_at_ms, *said)
+
+
+_UNFINISHED = frozenset(
+    [
+        "PENDING",
+        "RUNNING",
+        "SUSPENDED",
+        "COMPLETING",
+        "CONFIGURING",
+        "STOPPED",
+        "REQUEUED",
+        "RESIZING",
+        "SIGNALING",
+        "STAGE_OUT",
+    ]
+)
+
+
+def _ms(text: str) -> int | None:
+    if text.isdigit():
+        return int(text) * 1000 or None
+    try:
+        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
+    except ValueError:
+        return None
+
+
+def _node_gres(node: str, text: str) -> list[NodeGres]:
+    """``gpu:a100:2(IDX:0-1)``, ``shard:3(IDX:3)`` (22.05) or ``shard:3(0/4,0/4,0/4,3/4)`` (24.11 and later)."""
+    held: list[NodeGres] = []
+    for match in _GRES.finditer(text):
+        name, count, where = match["name"], int(match["count"]), match["where"]
+        if name not in GPU_GRES:
+            continue
+        units: list[tuple[int, int]] = []
+        if where.startswith("IDX:"):
+            indexes = parse_index_list(where[4:]) or []
+            each = 1 if len(indexes) == count else count if len(indexes) == 1 else 0
+            units = [(i, each) for i in indexes]
+        elif "/" in where:
+            shares = [share.partition("/")[0] for share in where.split(",")]
+            units = [(i, int(n)) for i, n in enumerate(shares) if n.isdigit() and int(n)]
+        if units:
+            held.append(NodeGres(node, name, match["type"] or "", tuple(units)))
+    return held
