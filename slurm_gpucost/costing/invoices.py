@@ -57,7 +57,11 @@ def invoices(billables: Iterable[Billable], terms: Terms) -> list[dict[str, Any]
     for item in billables:
         lines = sums.setdefault((item.cluster, item.account), {})
         lines[item.key] = lines.get(item.key, Fraction(0)) + item.device_ms
-    return [_invoice(cluster, account, sums[cluster, account], terms) for cluster, account in sorted(sums)]
+    return [
+        _invoice(cluster, account, sums[cluster, account], terms)
+        for cluster, account in sorted(sums)
+        if any(sums[cluster, account].values())
+    ]
 
 
 def _invoice(cluster: str, account: str, quantities: Mapping[LineKey, Fraction], terms: Terms) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])$")
+_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
 
 class Period(NamedTuple):
@@ -33,7 +33,7 @@ def month(text: str, zone: ZoneInfo) -> Period:
 
     Where midnight of the first does not exist (a clock change then), the month begins when the clock moves on.
     """
-    found = _MONTH.match(text)
+    found = _MONTH.fullmatch(text)
     if not found or not 1970 <= int(found[1]) <= 9998:
         raise ValueError(f"'{text}' is no month; write YYYY-MM, like 2026-10")
     year, number = int(found[1]), int(found[2])

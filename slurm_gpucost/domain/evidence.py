@@ -16,9 +16,8 @@ DIGEST_BYTES = 8
 
 
 def digest_of(*parts: object) -> bytes:
-    """Digest of the parts' text; None and '' differ."""
-    text = "\x1f".join(["\x00" if part is None else str(part) for part in parts])
-    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=DIGEST_BYTES).digest()
+    """Digest of the parts; None, '' and 0 differ."""
+    return blake2b(repr(parts).encode(), digest_size=DIGEST_BYTES).digest()
 
 
 class AccountingRow(NamedTuple):

@@ -13,30 +13,8 @@ from slurm_gpucost.ledger import migrations
 from slurm_gpucost.ledger.lock import WriterLock
 
 _NETWORK_FILE_SYSTEMS = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "lustre",
-        "gpfs",
-        "beegfs",
-        "beegfs_nodev",
-        "ceph",
-        "glusterfs",
-        "afs",
-        "pvfs2",
-        "orangefs",
-        "panfs",
-        "9p",
-        "ncpfs",
-        "fuse.sshfs",
-        "fuse.glusterfs",
-        "fuse.ceph",
-        "fuse.s3fs",
-        "fuse.rclone",
-    ]
+    "nfs nfs4 cifs smb3 smbfs lustre gpfs beegfs beegfs_nodev ceph glusterfs afs pvfs2 orangefs panfs 9p "
+    "ncpfs fuse.sshfs fuse.glusterfs fuse.ceph fuse.s3fs fuse.rclone".split()
 )
 _CACHE_KIB = 65536
 

@@ -70,20 +70,21 @@ def device_ms(row: dict[str, Any]) -> Fraction:
 
 def unpriced(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> Rows:
     """Time on devices that no SKU prices: never dropped, shown with the key that would price it."""
-    rows: dict[tuple[str, str, str, str], Fraction] = {}
+    rows: dict[tuple[str, str, str, str, bool], Fraction] = {}
     for row in queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0):
         if place_of(settings, row) is None:
-            key = (row["cluster"], row["gres_name"], row["gres_type"], row["model"] or "")
+            key = (row["cluster"], row["gres_name"], row["gres_type"], row["model"] or "", not row["share_den"])
             rows[key] = rows.get(key, Fraction(0)) + device_ms(row)
     return [
         {
             "cluster": cluster,
             "gres": f"{name}:{kind}" if kind else name,
             "model": model,
-            "gpu_hours": decimal_text(quantity / HOUR_MS, 6),
+            "units": "shards" if unknown_size else "GPUs",
+            "unit_hours": decimal_text(quantity / HOUR_MS, 6),
             "todo": _todo(settings, name, kind),
         }
-        for (cluster, name, kind, model), quantity in sorted(rows.items())
+        for (cluster, name, kind, model, unknown_size), quantity in sorted(rows.items())
     ]
 
 

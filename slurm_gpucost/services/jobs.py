@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from slurm_gpucost.domain.units import MS, decimal_text
+from slurm_gpucost.domain.units import MJ_PER_KWH, MS, decimal_text
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
 
@@ -107,9 +107,9 @@ def _lease(settings: Settings, lease: dict[str, Any]) -> dict[str, Any]:
         "device_evidence": lease["device_evidence"],
         "gres": f"{lease['gres_name']}:{lease['gres_type']}" if lease["gres_type"] else lease["gres_name"],
         "sku": found[1].name if found else None,
-        "energy_kwh": decimal_text(Fraction(energy, 3_600_000_000), 6) if energy_ms else None,
+        "energy_kwh": decimal_text(Fraction(energy or 0, MJ_PER_KWH), 6) if energy_ms else None,
         "energy_coverage": _ratio(energy_ms, held_ms),
-        "utilization_percent": decimal_text(Fraction(percent_ms, sm_ms), 1) if sm_ms else None,
+        "utilization_percent": decimal_text(Fraction(percent_ms or 0, sm_ms), 1) if sm_ms else None,
         "utilization_coverage": _ratio(sm_ms, held_ms),
         "memory_peak_mib": peak,
     }

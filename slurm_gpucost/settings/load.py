@@ -35,7 +35,7 @@ def load(path: Path) -> Settings:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     try:
         table = tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError; so is a number of 5000 digits
         raise ConfigError(f"{path}: is not TOML: {error}") from None
     return _Reader(path).settings(table)
 

@@ -38,7 +38,11 @@ def template(
     spool: Path | None = None,
     purchase_date: date,
 ) -> str:
-    """The text of a config with these values and every other setting at its stated default."""
+    """The text of a config with these values and every other setting at its stated default. Raises UsageError."""
+    names = [sku for sku, _, _ in gpus]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"--gpu {', '.join(twice)}: given more than once; a SKU has one number and one price")
     given: dict[str, dict[str, Any]] = {
         "": {"cluster": cluster, "timezone": timezone, "currency": currency},
         "ledger": {"path": ledger} if ledger else {},
@@ -113,8 +117,13 @@ def toml(value: Any) -> str:
 
 def reference() -> str:
     """docs/configuration.md: every setting with its type, default and text."""
-    lines = ["# Configuration", "", "One TOML file: `--config FILE`, else `GPUCOST_CONFIG`, else /etc/gpucost/gpucost.toml. "
-             "`gpucost init` writes one with every setting in it; `gpucost config check` names all faults in one go.", ""]  # fmt: skip
+    lines = [
+        "# Configuration",
+        "",
+        "One TOML file: `--config FILE`, else `GPUCOST_CONFIG`, else /etc/gpucost/gpucost.toml. `gpucost init` writes",
+        "one with every setting in it; `gpucost config check` names all faults in one go.",
+        "",
+    ]
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", SKU)]
     for title, settings in tables:

@@ -61,7 +61,7 @@ class HeaderError(SourceError):
 
 def duration_ms(text: str) -> int:
     """``[DD-[HH:]]MM:SS`` in milliseconds; '' is 0."""
-    if not text:
+    if text in ("", "00:00:00"):
         return 0
     found = _SUSPENDED.match(text)
     if not found:
@@ -172,8 +172,7 @@ def make_parser(
         except ValueError as error:
             raise BrokenRow(str(error)) from None
         eligible = times_ms(parts[i_eligible], zone) if i_eligible is not None else ()
-        row = AccountingRow(
-            row_cluster, job_id, submit, b"", observed_at_ms,
+        said = (
             parts[i_dbindex] if i_dbindex is not None else None,
             parts[i_user], parts[i_account],
             parts[i_partition] if i_partition is not None else "",
@@ -184,12 +183,12 @@ def make_parser(
             parts[i_exit] if i_exit is not None else "",
             eligible[0] if eligible else None,
             start, end, None if end is None else elapsed, suspended,
-            int(parts[i_nodes] or 0) if i_nodes is not None and parts[i_nodes].isdigit() else 0,
+            int(parts[i_nodes]) if i_nodes is not None and parts[i_nodes].isdigit() else 0,
             parts[i_nodelist] if i_nodelist is not None else "",
             tres,
         )  # fmt: skip
         seen = observed_at_ms if end is None and not current else None
-        return row._replace(digest=digest_of(*row[5:], seen))
+        return AccountingRow(row_cluster, job_id, submit, digest_of(said, seen), observed_at_ms, *said)
 
     return parse
 

@@ -41,9 +41,12 @@ class Reply(NamedTuple):
     doubtful: list[int]
 
 
-def ask(scontrol: str, cluster: str, timeout_seconds: float) -> str:
-    """The text of one call for all jobs. Raises SourceError."""
-    return command.run([scontrol, f"--cluster={cluster}", "show", "job", "--details"], timeout_seconds, ENVIRONMENT)
+def ask(scontrol: str, timeout_seconds: float) -> str:
+    """The text of one call for all jobs of this host's controller. Raises SourceError.
+
+    Without --cluster: that would ask slurmdbd first, and the controller must be heard while slurmdbd is away.
+    """
+    return command.run([scontrol, "show", "job", "--details"], timeout_seconds, ENVIRONMENT)
 
 
 def parse(text: str, cluster: str, observed_at_ms: int) -> Reply:
@@ -107,18 +110,7 @@ def _row(job: int, body: str, cluster: str, observed_at_ms: int) -> ControllerRo
 
 
 _UNFINISHED = frozenset(
-    [
-        "PENDING",
-        "RUNNING",
-        "SUSPENDED",
-        "COMPLETING",
-        "CONFIGURING",
-        "STOPPED",
-        "REQUEUED",
-        "RESIZING",
-        "SIGNALING",
-        "STAGE_OUT",
-    ]
+    "PENDING RUNNING SUSPENDED COMPLETING CONFIGURING STOPPED REQUEUED RESIZING SIGNALING STAGE_OUT".split()
 )
 
 

@@ -1,0 +1,86 @@
+"""``gpucostd run``: the loop and its signals. Imports no more than a node needs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from slurm_gpucost import __version__
+from slurm_gpucost.domain.errors import GpucostError
+from slurm_gpucost.ledger.projector import bring_up_to_date
+from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.services.engine import Engine
+from slurm_gpucost.services.sampler import Sampler
+from slurm_gpucost.settings import Settings, find, load
+from slurm_gpucost.sources.nvml import NvmlGpus
+
+STEP_SECONDS = 0.25
+log = logging.getLogger("gpucostd")
+
+
+def now_ms() -> int:
+    """Wall time, ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
+    """Work until ``stop`` is set, then take in what is there and return."""
+    with open_ledger(ledger_path) as ledger:
+        bring_up_to_date(ledger, settings.shards)
+        sampler = None
+        if settings.nvml_enabled:
+            sampler = Sampler(NvmlGpus(), settings.nvml_interval_seconds, now_ms, hour_offsets_ms(settings))
+            sampler.start()
+        engine = Engine(settings, ledger, now_ms, sampler)
+        log.info("gpucostd %s: ledger %s, spool %s", __version__, ledger_path, settings.spool)
+        while not stop.is_set():
+            engine.step()
+            stop.wait(STEP_SECONDS)
+        engine.close()
+    log.info("ended")
+
+
+def hour_offsets_ms(settings: Settings) -> tuple[int, ...]:
+    """Where in a UTC hour the clock hours of the configured zones begin, in winter and summer."""
+    offsets = set()
+    for zone in {settings.timezone, *(pool.timezone for pool in settings.pools)}:
+        for month in (1, 7):
+            ahead = datetime(2026, month, 1, tzinfo=zone).utcoffset() or timedelta()
+            offsets.add(-int(ahead.total_seconds()) % 3600 * 1000)
+    return tuple(sorted(offsets))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The ``gpucostd`` command. Exit codes: 0 ended by a signal, 1 failure, 2 usage or config."""
+    parser = argparse.ArgumentParser(prog="gpucostd", description="Records who held which GPU, and what it did.")
+    parser.add_argument("--version", action="version", version=f"gpucostd {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("run", help="all in one: events, accounting, controller and driver into the ledger")
+    command.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
+    command.add_argument("--ledger", metavar="FILE", help="default: GPUCOST_LEDGER, else the config's [ledger] path")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = load(find(options.config))
+        run(settings, Path(options.ledger or os.environ.get("GPUCOST_LEDGER") or settings.ledger), stop)
+    except GpucostError as error:
+        print(f"gpucostd: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    # Threads that still wait for a driver or a command must not hold up the end.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

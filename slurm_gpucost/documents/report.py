@@ -1,0 +1,46 @@
+"""The report of GPU time by account and user, as sreport lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from slurm_gpucost.documents.table import Column, Row
+from slurm_gpucost.documents.times import local
+from slurm_gpucost.domain.units import decimal_text
+
+DEFAULT = "Cluster,Account,Login,Proper,SKU,Used,Cost"
+UNITS = {"Seconds": 1, "Minutes": 60, "Hours": 3600}
+"""sreport's time formats that a length alone can answer."""
+_RULE = "-" * 80
+_DECIMALS = {"Seconds": 0, "Minutes": 2, "Hours": 4}
+
+
+def columns(unit: str, proper_name: Callable[[str], str]) -> list[Column]:
+    """All columns, for rows as the report's ``--json`` has them; ``unit`` is a key of :data:`UNITS`."""
+
+    def used(row: Row) -> str:
+        return decimal_text(Fraction(row["gpu_seconds"]) / UNITS[unit], _DECIMALS[unit])
+
+    return [
+        Column("Cluster", lambda row: str(row["cluster"]), 9),
+        Column("Account", lambda row: str(row["account"]), 15),
+        Column("Login", lambda row: str(row["user"]), 9),
+        Column("Proper", lambda row: proper_name(row["user"]) if row["user"] else "", 15),
+        Column("TresName", lambda row: "gres/gpu", 8),
+        Column("SKU", lambda row: row["sku"] or "unpriced", 8),
+        Column("Used", used, 12, number=True),
+        Column("Cost", lambda row: "" if row["cost"] is None else str(row["cost"]), 12, number=True),
+        Column("Currency", lambda row: str(row["currency"]), 8),
+    ]
+
+
+def heading(start_s: int, end_s: int, unit: str, currency: str, zone: ZoneInfo) -> str:
+    """The lines above the table; the last second is inside, as sreport writes it."""
+    return (
+        f"{_RULE}\n"
+        f"Cluster/Account/User Utilization {local(start_s, zone)} - {local(end_s - 1, zone)} ({end_s - start_s} secs)\n"
+        f"Usage reported in GPU {unit}; Cost in {currency}: list price x usage, an estimate and no invoice\n"
+        f"{_RULE}\n"
+    )

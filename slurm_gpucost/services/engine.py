@@ -1,0 +1,187 @@
+"""The all-in-one daemon's work, a step at a time: the loop calls :meth:`Engine.step` a few times a second.
+
+Only this thread writes. Slow questions (sacct, scontrol, slurmd -G) run in threads that hand their replies over, and
+the driver has a thread of its own, so nothing that hangs holds up the intake of events.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from slurm_gpucost.domain.errors import LedgerError, SourceError
+from slurm_gpucost.domain.evidence import DeviceReport
+from slurm_gpucost.ledger.projector import pending
+from slurm_gpucost.ledger.queries import ask
+from slurm_gpucost.ledger.store import Ledger
+from slurm_gpucost.services import collect
+from slurm_gpucost.services.sampler import Sampler
+from slurm_gpucost.settings import Settings
+from slurm_gpucost.sources import sacct, scontrol, slurmd_gres
+from slurm_gpucost.sources.spool import Spool
+
+FIRST_LOOK_BACK_MS = 86_400_000
+log = logging.getLogger("gpucostd")
+
+
+class Engine:
+    """Holds the ledger open; ``clock`` gives ms UTC."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, clock: Callable[[], int], sampler: Sampler | None) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.clock = clock
+        self.sampler = sampler
+        self.spool = Spool(settings.spool)
+        self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._busy: set[str] = set()
+        self._due: dict[str, int] = {"sacct": 0, "scontrol": 0}
+        self._said: dict[str, str] = {}
+        self._nodes: set[str] = set()
+        self._devices: list[DeviceReport] = []
+
+    def step(self) -> None:
+        """One round: events in, replies in, questions out, projection. Trouble is said once and tried again."""
+        for name, work in (
+            ("spool", self.intake),
+            ("replies", self._replies),
+            ("driver", self._driver),
+            ("projection", self._project),
+        ):
+            try:
+                work()
+                self._say(name, "")
+            except (LedgerError, OSError) as error:
+                self._say(name, str(error))
+        self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._ask_accounting)
+        if self.settings.controller_enabled:
+            self._ask_when_due("scontrol", self.settings.controller_interval_seconds, self._ask_controller)
+
+    def intake(self) -> None:
+        """Event files into the ledger; only then are they discarded."""
+        while paths := self.spool.scan():
+            files = [file for file in map(self.spool.read, paths) if file is not None]
+            events = collect.take_events(self.ledger, self.settings, files, self.clock())
+            for path in paths:
+                self.spool.discard(path)
+            for event in events:
+                if self.sampler:
+                    self.sampler.cut(event.at_ms)
+                if event.node and event.node not in self._nodes:
+                    self._nodes.add(event.node)
+                    self._ask_slots(event.node)
+
+    def close(self) -> None:
+        """Take in what is there, and what the driver has measured."""
+        self.step()
+        if self.sampler:
+            collect.take_windows(self.ledger, self.sampler.stop())
+
+    def _say(self, what: str, message: str) -> None:
+        if self._said.get(what, "") != message:
+            self._said[what] = message
+            if message:
+                log.warning("%s: %s", what, message)
+            else:
+                log.info("%s: works again", what)
+
+    def _replies(self) -> None:
+        while True:
+            try:
+                take = self._done.get_nowait()
+            except queue.Empty:
+                return
+            take()
+
+    def _project(self) -> None:
+        if pending(self.ledger.connection):
+            collect.project(self.ledger, self.settings)
+
+    def _driver(self) -> None:
+        if self.sampler is None:
+            return
+        inventory, windows = self.sampler.drain()
+        if windows:
+            collect.take_windows(self.ledger, windows)
+        if inventory is not None and inventory != self._devices:
+            new = [(r.device, r.digest) for r in inventory] != [(r.device, r.digest) for r in self._devices]
+            self._devices = inventory
+            if new:
+                collect.take_inventory(self.ledger, inventory, [])
+                for node in sorted(self._nodes):
+                    self._ask_slots(node)
+        state = self.sampler.state
+        self._say("NVML", "" if state in ("ok", "not started") else state)
+
+    def _ask_when_due(self, name: str, interval_seconds: int, question: Callable[[int], None]) -> None:
+        now = self.clock()
+        if now >= self._due[name] and name not in self._busy:
+            self._due[name] = now + interval_seconds * 1000
+            self._in_background(name, partial(question, now))
+
+    def _in_background(self, name: str, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:  # whatever it is, the daemon goes on and says it
+                self._done.put(partial(self._failed, name, error))
+            self._done.put(partial(self._busy.discard, name))
+
+        self._busy.add(name)
+        threading.Thread(target=run, name=name, daemon=True).start()
+
+    def _failed(self, name: str, error: Exception) -> None:
+        said = str(error) if isinstance(error, SourceError) else f"{type(error).__name__}: {error}"
+        self._say(name, said)
+        if name in self._due:
+            collect.take_failure(self.ledger, self.settings, name, self.clock(), said)
+
+    def _hand_over(self, name: str, take: Callable[[], Any]) -> None:
+        def run() -> None:
+            taken = take()
+            if isinstance(taken, collect.Taken) and taken.broken:
+                self._say(name, f"{len(taken.broken)} rows set aside; the first: {taken.broken[0][1]}")
+            else:
+                self._say(name, "")
+
+        self._done.put(run)
+
+    def _ask_accounting(self, now: int) -> None:
+        start, end = self._accounting_start(now), (now // 1000 + 1) * 1000
+        run = sacct.runner(self.settings.accounting_timeout_seconds)
+        for low, high in sacct.slices(start, end, self.settings.accounting_slice_hours * 3_600_000):
+            for reply in sacct.fetch(run, self.settings.sacct, self.settings.cluster, low, high):
+                current = reply.end_ms >= end
+                take = partial(collect.take_accounting, self.ledger, self.settings, reply, now, current=current)
+                self._hand_over("sacct", take)
+
+    def _accounting_start(self, now: int) -> int:
+        known = [
+            row["at_ms"]
+            for row in self._last_polls
+            if row["witness"] == "sacct" and row["cluster"] == self.settings.cluster and row["at_ms"]
+        ]
+        return max(known) - self.settings.accounting_overlap_seconds * 1000 if known else now - FIRST_LOOK_BACK_MS
+
+    @property
+    def _last_polls(self) -> list[dict[str, Any]]:
+        return ask(self.ledger.connection, "last_polls")
+
+    def _ask_controller(self, now: int) -> None:
+        text = scontrol.ask(self.settings.scontrol, self.settings.controller_timeout_seconds)
+        self._hand_over("scontrol", partial(collect.take_controller, self.ledger, self.settings, text, now))
+
+    def _ask_slots(self, node: str) -> None:
+        def work() -> None:
+            gres = slurmd_gres.parse(slurmd_gres.ask(self.settings.slurmd, node))
+            self._done.put(partial(self._take_slots, node, gres))
+
+        self._in_background(f"slurmd -G -N {node}", work)
+
+    def _take_slots(self, node: str, gres: list[slurmd_gres.GresSlot]) -> None:
+        slots = slurmd_gres.slots(self.settings.cluster, node, gres, self._devices, self.clock())
+        collect.take_inventory(self.ledger, [], slots)
