@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 
 from slurm_gpucost.documents.table import Row
 from slurm_gpucost.documents.terminal import fit, safe, width
+
+WIDTH = 100
 
 
 def page(derivation: Row) -> str:
@@ -21,11 +25,26 @@ def page(derivation: Row) -> str:
     for number, step in enumerate(steps, 1):
         label = fit(safe(step["label"]), labels)
         out.append(f"{number:>3}. {label}  {step['value']:>{values}} {safe(step['unit'])}")
-        out.append(f"{'':5}= {safe(step['formula'])}")
-        out += [f"{'':7}from {safe(source['file'])}: {safe(source['key'])}" for source in step["sources"]]
+        if step["formula"].casefold() != step["label"].casefold():
+            out.append(f"{'':5}= {safe(step['formula'])}")
+        out += _sources(step["sources"])
     out += ["", f"Unrounded: {derivation['rate_exact']} {derivation['currency']} per GPU-hour"]
     out += [f"Note: {safe(note)}" for note in derivation["notes"]]
     return "\n".join(out) + "\n"
+
+
+def _sources(sources: Iterable[Row]) -> list[str]:
+    """The keys by file, wrapped between keys."""
+    lines: list[str] = []
+    for file, group in groupby(sources, itemgetter("file")):
+        line = f"{'':5}from {safe(file)}:"
+        for key in (safe(source["key"]) for source in group):
+            if len(line) + len(key) >= WIDTH:
+                lines.append(line)
+                line = f"{'':9}"
+            line += f" {key}"
+        lines.append(line)
+    return lines
 
 
 def pages(derivations: Iterable[Row]) -> str:

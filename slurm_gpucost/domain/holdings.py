@@ -45,6 +45,8 @@ def leases_of(
     else:
         seen = _seen(hooks, controller)
         counts = _counted(seen)
+    if not seen:
+        return [_lease(attempt, n, want, None, want.units, topology) for n, want in enumerate(counts)]
     rows: list[tuple[GresCount, Seen | None, int]] = []
     for want in counts:
         named = _assign(want, seen, counts, attempt, topology)

@@ -18,7 +18,7 @@ from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology
 from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.ledger.store import Ledger
 
-BATCH_JOBS = 20_000
+BATCH_JOBS = 5_000
 PROJECTION = "1"
 """Raise it when the rules of projection change: ledgers then say that they want a rebuild."""
 _Row = TypeVar("_Row", AccountingRow, HookEvent, ControllerRow)

@@ -21,7 +21,7 @@ from slurm_gpucost.sources.accounting_text import FIELDS, BrokenRow, cut, make_p
 from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import BadEvent, SpoolFile, to_event
 
-BATCH_ROWS = 20_000
+BATCH_ROWS = 5_000
 
 
 class Taken(NamedTuple):

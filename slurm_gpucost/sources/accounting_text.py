@@ -215,6 +215,10 @@ def _span(
     start_text: str, end_text: str, elapsed: int, suspended: int, zone: ZoneInfo
 ) -> tuple[int | None, int | None]:
     """Start and End; ElapsedRaw decides where the clock repeats an hour."""
+    if start_text.isdigit() and end_text.isdigit() and start_text != "0":
+        start, end = int(start_text) * 1000, int(end_text) * 1000
+        if end - start >= elapsed and end:
+            return start, end
     starts, ends = times_ms(start_text, zone), times_ms(end_text, zone)
     if not starts:
         if elapsed:

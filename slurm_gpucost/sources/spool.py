@@ -1,12 +1,14 @@
 """The hooks' spool: event files in, nothing lost. The format is docs/event-file.md.
 
-A file is discarded only when the ledger has it; one that cannot be read is kept aside, never deleted. Only regular
-files are read, without following links.
+Only regular files are read, without following links. A file that cannot be opened, or is larger than any hook can
+write, stays where it is: it is said in the log, tried again after LEAVE_SECONDS and never discarded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import stat
 import time
@@ -17,10 +19,12 @@ from typing import NamedTuple
 from slurm_gpucost.domain.evidence import HookEvent
 
 VERSION = "1"
-MOST_BYTES = 4 * 1024 * 1024
-"""A hook's environment is bounded by the kernel well below this."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Linux gives a process at most 6 MiB of environment (with no stack limit), so no event is larger."""
 MOST_FILES = 5000
+LEAVE_SECONDS = 60.0
 TEMPORARY = ".tmp."
+log = logging.getLogger("gpucostd")
 
 
 class BadEvent(ValueError):
@@ -91,20 +95,24 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._stubborn: set[str] = set()
+        self._left: dict[str, float] = {}
+        """Names of files that could not be read or removed, and when to try again (monotonic seconds)."""
+        self._said: set[str] = set()
 
     def scan(self) -> list[Path]:
-        """Up to MOST_FILES event files, oldest first. Raises OSError where the directory cannot be read."""
-        found: list[tuple[int, Path]] = []
+        """Up to MOST_FILES event files, oldest first. Raises OSError where the directory cannot be made or read."""
+        if self.path.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, "Is a symbolic link, which the hooks refuse", str(self.path))
         try:
             entries = os.scandir(self.path)
         except FileNotFoundError:
-            with contextlib.suppress(OSError):
-                self.path.mkdir(mode=0o700, parents=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             return []
+        found: list[tuple[int, Path]] = []
+        now = time.monotonic()
         with entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name in self._stubborn:
+                if entry.name.startswith(".") or self._left.get(entry.name, now) > now:
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     if entry.is_file(follow_symlinks=False):
@@ -113,30 +121,52 @@ class Spool:
         return [path for _, path in found[:MOST_FILES]]
 
     def read(self, path: Path) -> SpoolFile | None:
-        """A file's content and time; None where it is gone or no regular file."""
+        """A file's content and time; None where it is gone, or cannot be read and is left."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+            with open(path, "rb", opener=_open_regular) as file:
+                content = file.read(MOST_BYTES + 1)
+                at_ms = os.fstat(file.fileno()).st_mtime_ns // 1_000_000
+        except FileNotFoundError:
             return None
-        with os.fdopen(fd, "rb") as file:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            return SpoolFile(path, file.read(MOST_BYTES), status.st_mtime_ns // 1_000_000)
+        except OSError as error:
+            self._leave(path, error.strerror or str(error))
+            return None
+        if len(content) > MOST_BYTES:
+            self._leave(path, f"larger than {MOST_BYTES} bytes, so not written by a hook")
+            return None
+        self._left.pop(path.name, None)
+        return SpoolFile(path, content, at_ms)
 
     def discard(self, path: Path) -> None:
-        """Remove a file that the ledger has. One that cannot be removed is not read again by this process."""
+        """Remove a file that the ledger has. One that was left unread stays; one that resists is left too."""
+        if path.name in self._left:
+            return
         try:
             path.unlink(missing_ok=True)
-        except OSError:
-            self._stubborn.add(path.name)
+        except OSError as error:
+            self._leave(path, f"taken in, but cannot be removed: {error.strerror}")
 
     def stale_temporaries(self, older_than_seconds: float = 60) -> int:
         """How many hooks left a temporary file behind: killed in the middle, or the spool was full."""
         count = 0
+        latest = time.time() - older_than_seconds
         with contextlib.suppress(OSError), os.scandir(self.path) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
-                    old = entry.name.startswith(TEMPORARY) and time.time() - entry.stat().st_mtime > older_than_seconds
-                    count += old
+                    count += entry.name.startswith(TEMPORARY) and entry.stat(follow_symlinks=False).st_mtime < latest
         return count
+
+    def _leave(self, path: Path, why: str) -> None:
+        if why not in self._said:
+            self._said.add(why)
+            log.warning("%s: left in the spool: %s (said once, whatever the number of files)", path, why)
+        self._left[path.name] = time.monotonic() + LEAVE_SECONDS
+
+
+def _open_regular(path: str, flags: int) -> int:
+    # O_NONBLOCK: opening a FIFO would wait for a writer.
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "Not a regular file", path)
+    return fd

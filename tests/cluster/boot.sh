@@ -1,16 +1,19 @@
 #!/bin/sh
 # Boots a whole Slurm with two nodes inside namespaces of its own. Run by cluster.py:
-#   unshare --mount --pid --net --uts --ipc --fork --kill-child boot.sh ROOTFS REPOSITORY SITE HOOKS
-# ROOTFS stays as it is: everything is written to a tmpfs over it.
+#   unshare --mount --pid --net --uts --ipc --fork --kill-child boot.sh ROOTFS REPOSITORY SITE HOOKS TOP
+# ROOTFS stays as it is: everything is written to a tmpfs over it. HOOKS is yes or no. TOP is an empty directory; this
+# process's id, as the machine sees it, is left there.
 set -eu
-rootfs=$1 repository=$2 site=$3 hooks=$4
+rootfs=$1 repository=$2 site=$3 hooks=$4 top=${5:-$(mktemp -d /tmp/gpucost-cluster.XXXXXX)}
 here=$(cd "$(dirname "$0")" && pwd)
 
-mount --make-rprivate / 2>/dev/null || { mount --bind / /; mount --make-rprivate /; }
-top=$(mktemp -d /tmp/gpucost-cluster.XXXXXX)
+# /proc is still the machine's here.
+read -r pid rest </proc/self/stat
+printf '%s\n' "$pid" >"$top/pid"
+more=$(cat "$top/slurm.conf" 2>/dev/null || :)
 mount -t tmpfs -o size=4g tmpfs "$top"
 mkdir "$top/upper" "$top/work" "$top/root"
-mount -t overlay -o "lowerdir=$rootfs,upperdir=$top/upper,workdir=$top/work" overlay "$top/root" ||
+mount -t overlay -o "lowerdir=$rootfs,upperdir=$top/upper,workdir=$top/work" overlay "$top/root" 2>/dev/null ||
   cp -a "$rootfs/." "$top/root/"
 root=$top/root
 mount --bind "$root" "$root"
@@ -33,19 +36,30 @@ mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 
 mkdir -p "$root/opt/gpucost" "$root/opt/site" "$root/scratch/seen" "$root/etc/slurm" "$root/etc/gpucost"
-chmod 1777 "$root/scratch" "$root/scratch/seen"
-mount --bind "$repository" "$root/opt/gpucost"
-mount --bind "$site" "$root/opt/site"
+# Not sticky: users add to one another's files here, which protected_regular forbids in a sticky directory.
+chmod 777 "$root/scratch" "$root/scratch/seen"
+for part in "$repository:gpucost" "$site:site"; do
+  mount --bind "${part%:*}" "$root/opt/${part##*:}"
+  mount -o remount,bind,ro "$root/opt/${part##*:}"
+done
 install -m 755 "$here/inside.sh" "$root/inside.sh"
+install -m 755 "$here/saw.sh" "$root/usr/local/bin/saw"
 install -m 644 "$here/slurm.conf" "$here/gres.conf" "$root/etc/slurm/"
 install -m 600 "$here/slurmdbd.conf" "$root/etc/slurm/"
 if [ "$hooks" = yes ]; then
   install -m 755 "$repository/prolog/gpucost-prolog" "$repository/epilog/gpucost-epilog" "$root/etc/slurm/"
   printf 'Prolog=/etc/slurm/gpucost-prolog\nEpilog=/etc/slurm/gpucost-epilog\n' >>"$root/etc/slurm/slurm.conf"
 fi
+# What the console scripts of an installed package do.
 for tool in gpucost:cli gpucostd:daemon; do
-  printf '#!/bin/sh\nPYTHONPATH=/opt/gpucost:/opt/site exec python3 -B -m slurm_gpucost.%s "$@"\n' "${tool#*:}" \
-    >"$root/usr/local/bin/${tool%%:*}"
+  cat >"$root/usr/local/bin/${tool%%:*}" <<END
+#!/usr/bin/python3 -B
+import sys
+sys.path[:0] = ["/opt/gpucost", "/opt/site"]
+from slurm_gpucost.${tool#*:} import main
+sys.exit(main())
+END
   chmod 755 "$root/usr/local/bin/${tool%%:*}"
 done
+printf '%s\n' "$more" >>"$root/etc/slurm/slurm.conf"
 exec chroot "$root" /bin/sh ${BOOT_TRACE:+-x} /inside.sh

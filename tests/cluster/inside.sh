@@ -50,7 +50,8 @@ case $(slurmd -V) in 'slurm-wlm 22.'*) echo CgroupPlugin=cgroup/v1 ;; *) echo Cg
 slurmctld -c -i
 slurmd -N n1
 slurmd -N n2
-wait_for sh -c 'test "$(sinfo -h -N -t idle -o %N | sort -u | wc -l)" = 2'
+two_idle() { [ "$(sinfo -h -N -t idle -o %N | sort -u | wc -l)" = 2 ]; }
+wait_for two_idle
 : >/run/ready
 while :; do
   sleep 3600 &

@@ -1,0 +1,56 @@
+"""The command tree. Only typer is imported here and in the commands' modules: --help stays quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from slurm_gpucost import __version__
+from slurm_gpucost.cli import backfill, config, demo, init, invoice, jobs, rates, rebuild, report, status
+from slurm_gpucost.cli.options import Config, Ledger
+from slurm_gpucost.cli.run import guarded
+
+# No markup: rich would double the time of --help.
+_HELP = ["-h", "--help"]
+app = typer.Typer(
+    name="gpucost",
+    help="What GPU time costs under Slurm, and who spent it.",
+    context_settings={"help_option_names": _HELP, "max_content_width": 100},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+config_app = typer.Typer(help="The config file.", rich_markup_mode=None, no_args_is_help=True)
+rates_app = typer.Typer(help="What a GPU-hour costs.", rich_markup_mode=None, no_args_is_help=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gpucost {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    config: Config = None,
+    ledger: Ledger = None,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """What GPU time costs under Slurm, and who spent it."""
+
+
+app.command("init")(guarded(init.init))
+config_app.command("check")(guarded(config.check))
+app.add_typer(config_app, name="config")
+app.command("status")(guarded(status.status))
+app.command("backfill")(guarded(backfill.backfill))
+app.command("rebuild")(guarded(rebuild.rebuild))
+app.command("jobs")(guarded(jobs.jobs))
+app.command("report")(guarded(report.report))
+app.command("invoice")(guarded(invoice.invoice))
+rates_app.command("explain")(guarded(rates.explain))
+app.add_typer(rates_app, name="rates")
+app.command("demo")(guarded(demo.demo))

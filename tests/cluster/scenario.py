@@ -1,0 +1,134 @@
+"""One cluster's whole story: a daemon started first, a workload, the daemon killed in its middle, older months.
+
+What it leaves for the tests: what Slurm's accounting says, what the jobs saw, and three ledgers:
+MAIN (hooks, accounting, controller), CONTROLLER (no hooks: its spool does not exist), BACKFILL (accounting alone).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from contextlib import suppress
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.cluster import workload
+from tests.cluster.cluster import Cluster, CommandFailed
+
+ZONE = "Asia/Kolkata"
+SHARDS = 4
+MAIN, CONTROLLER = "/etc/gpucost/gpucost.toml", "/etc/gpucost/controller.toml"
+LEDGER, BACKFILL = "/var/lib/gpucost/ledger.db", "/var/lib/gpucost/backfill.db"
+FIELDS = ("JobIDRaw", "Submit", "Start", "End", "ElapsedRaw", "State", "User", "Account", "NodeList", "AllocTRES")
+
+
+class Scenario:
+    """Plays the story on entry; ``ran``, ``seen`` and ``rows`` are what happened."""
+
+    def __init__(self, suite: str) -> None:
+        self.cluster = Cluster(suite)
+
+    def __enter__(self) -> Self:
+        self.cluster.boot()
+        try:
+            self._play()
+        except BaseException:
+            self.cluster.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.cluster.close()
+
+    def _play(self) -> None:
+        self._init(MAIN, LEDGER, "--spool", "/run/gpucost/spool")
+        self._init(CONTROLLER, "/var/lib/gpucost/controller.db", "--spool", "/run/gpucost/no-hooks-here")
+        self.daemons = [self._daemon(MAIN), self._daemon(CONTROLLER)]
+        self.ran = workload.submit(self.cluster, self._kill_daemon)
+        self.seen = workload.seen(self.cluster)
+        self.rows = self.cluster.sacct(fields=FIELDS)
+        for config in (MAIN, CONTROLLER):
+            self._await_ledger(config)
+        self._older_months()
+        window = ["-S", time.strftime("%Y-%m-%d", time.gmtime(self.months[0][1] - 86400)), "-E", "now"]
+        self.backfills = [
+            self.cluster.run(["gpucost", "backfill", *window, "--config", MAIN, "--ledger", ledger], check=False)
+            for ledger in (LEDGER, BACKFILL)
+        ]
+        self.all_rows = self.cluster.sacct(fields=FIELDS)
+        for daemon in self.daemons:
+            self.cluster.kill(daemon)
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline and any(map(self.cluster.alive, self.daemons)):
+            time.sleep(0.2)
+        self.daemons_left = [daemon for daemon in self.daemons if self.cluster.alive(daemon)]
+
+    def _init(self, config: str, ledger: str, *more: str) -> None:
+        words = ["gpucost", "init", "--config", config, "--timezone", ZONE, "--currency", "EUR", "--cluster", "alpha"]
+        words += ["--gpu", "a100=8x12000", "--shards", str(SHARDS), "--ledger", ledger, *more]
+        self.cluster.run(["mkdir", "-p", str(Path(config).parent), str(Path(ledger).parent)])
+        self.cluster.run(words)
+        text = self.cluster.read(config)
+        for section in ("accounting", "controller"):
+            text, found = re.subn(rf"(\[{section}\][^[]*?\ninterval_seconds = )\d+", r"\g<1>2", text)
+            assert found == 1, f"no interval_seconds in [{section}] of {config}:\n{text}"
+        self.cluster.write(config, text)
+
+    def _daemon(self, config: str, after: float = 0) -> int:
+        """Start gpucostd; its process id inside."""
+        name = f"gpucostd-{Path(config).stem}"
+        return self.cluster.spawn(f"sh -c 'sleep {after}; exec gpucostd run --config {config}'", name)
+
+    def _kill_daemon(self) -> None:
+        """kill -9 while jobs run; it comes back when others have begun and ended."""
+        self.cluster.kill(self.daemons[0], "KILL")
+        self.daemons[0] = self._daemon(MAIN, after=5)
+
+    def _await_ledger(self, config: str) -> None:
+        """Until the daemon knows what sacct knows. Where it never does, the tests say what is missing."""
+        deadline = time.monotonic() + 30
+        wanted = {(row["JobIDRaw"], row["End"]) for row in self.rows if started(row)}
+        while time.monotonic() < deadline:
+            with suppress(CommandFailed, ValueError):
+                if wanted <= {(a["job_id"], str(a["end"])) for a in self.jobs(config)}:
+                    return
+            time.sleep(1)
+
+    def _older_months(self) -> None:
+        """Give the accounting copies of these jobs, hours long, around the beginning of last month in the zone."""
+        script = Path(__file__).with_name("older_months.sql").read_text()
+        turn = self.months[1][1]
+        self.cluster.run(["mariadb", "slurm_acct_db"], input=f"SET @turn = {turn};\n{script}")
+
+    @cached_property
+    def months(self) -> list[tuple[str, int, int]]:
+        """(month, start, end) in epoch seconds: the one before last, last month, this one, as the zone cuts them."""
+        tell = "month=$(date +%Y-%m-01); for n in -2 -1 -0 +1; do date -d \"$month $n months\" '+%Y-%m %s'; done"
+        pairs = [line.split() for line in self.cluster.run(tell, env={"TZ": ZONE}).stdout.splitlines()]
+        return [(pairs[i][0], int(pairs[i][1]), int(pairs[i + 1][1])) for i in range(3)]
+
+    def gpucost(self, *words: str, config: str = MAIN, ledger: str | None = None, check: bool = True) -> Any:
+        """What a command prints with --json."""
+        where = ["--config", config, *(["--ledger", ledger] if ledger else [])]
+        done = self.cluster.run(["gpucost", *words, *where, "--json"], check=check)
+        return json.loads(done.stdout)
+
+    def jobs(self, config: str = MAIN, ledger: str | None = None, since: str = "now-1hour") -> list[dict[str, Any]]:
+        """``gpucost jobs -a``."""
+        found: list[dict[str, Any]] = self.gpucost("jobs", "-a", "-S", since, "-E", "now", config=config, ledger=ledger)
+        return found
+
+
+def started(row: dict[str, str]) -> bool:
+    """Whether a row of sacct ever ran: it has a start and got something."""
+    return row["Start"].isdigit() and bool(row["AllocTRES"])
+
+
+def gpus(row: dict[str, str]) -> Fraction:
+    """Devices of AllocTRES: gres/gpu without a type counts all; shards are quarters."""
+    tres = dict(part.split("=") for part in row["AllocTRES"].split(",") if part)
+    return Fraction(tres.get("gres/gpu", 0)) + Fraction(tres.get("gres/shard", 0)) / SHARDS

@@ -1,0 +1,266 @@
+"""From prolog to invoice on a real Slurm: what gpucost says against what sacct says and what the jobs saw."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from tests.cluster.cluster import HERE
+from tests.cluster.scenario import BACKFILL, CONTROLLER, LEDGER, MAIN, Scenario, gpus, started
+
+pytestmark = pytest.mark.cluster
+
+Key = tuple[str, str]
+"""JobIDRaw and Submit, as text."""
+LONG_ENOUGH = 6
+"""Seconds after which a controller asked every 2 s must have named a job's devices."""
+
+
+def key(attempt: dict[str, Any]) -> Key:
+    return attempt["job_id"], str(attempt["submit"])
+
+
+def by_key(attempts: list[dict[str, Any]]) -> dict[Key, dict[str, Any]]:
+    found = {key(attempt): attempt for attempt in attempts}
+    assert len(found) == len(attempts), "an attempt is listed twice"
+    return found
+
+
+def rows_by_key(rows: list[dict[str, str]]) -> dict[Key, dict[str, str]]:
+    return {(row["JobIDRaw"], row["Submit"]): row for row in rows if started(row)}
+
+
+def from_sacct(row: dict[str, str]) -> dict[str, Any]:
+    return {
+        "start": int(row["Start"]),
+        "end": int(row["End"]),
+        "state": row["State"].split()[0],
+        "user": row["User"],
+        "account": row["Account"],
+        "gpu_seconds": int(row["ElapsedRaw"]) * gpus(row),
+    }
+
+
+def from_ledger(attempt: dict[str, Any]) -> dict[str, Any]:
+    told = {name: attempt[name] for name in ("start", "end", "user", "account")}
+    return told | {"state": attempt["state"].split()[0], "gpu_seconds": Fraction(attempt["gpu_seconds"])}
+
+
+def saw(scenario: Scenario) -> dict[Key, dict[str, frozenset[int]]]:
+    """Attempt -> node -> the GRES indexes that its script or its tasks saw there."""
+    submits: dict[int, list[str]] = defaultdict(list)
+    for job, submit in sorted(rows_by_key(scenario.rows), key=lambda k: int(k[1])):
+        submits[int(job)].append(submit)
+    found: dict[Key, dict[str, frozenset[int]]] = defaultdict(dict)
+    for line in scenario.seen:
+        held = found[str(line.job), submits[line.job][line.restart]]
+        held[line.node] = held.get(line.node, frozenset()) | line.indexes()
+    return found
+
+
+def held_devices(attempt: dict[str, Any]) -> dict[str, frozenset[int]]:
+    held: dict[str, frozenset[int]] = defaultdict(frozenset)
+    for lease in attempt["leases"]:
+        held[lease["node"]] |= {lease["index"]}
+    return dict(held)
+
+
+def test_the_workload_was_what_it_says(scenario: Scenario) -> None:
+    """The story itself, so that the other tests compare something."""
+    states = {(row["JobIDRaw"], row["State"].split()[0]) for row in scenario.rows}
+    jobs = {name: str(job) for name, job in scenario.ran.jobs.items()}
+    for name, state in [
+        ("requeued", "REQUEUED"),
+        ("requeued", "COMPLETED"),
+        ("cancelled", "CANCELLED"),
+        ("cancelled pending", "CANCELLED"),
+        ("failed", "FAILED"),
+        ("hostile", "COMPLETED"),
+    ]:
+        assert (jobs[name], state) in states
+    assert len(rows_by_key(scenario.rows)) == len(jobs) - 1 + 2 + 1  # one never ran; an array of three; one ran twice
+    assert not scenario.cluster.path("/scratch/x").exists()
+    everything = rows_by_key(scenario.all_rows)
+    assert len(everything) == 2 * len(rows_by_key(scenario.rows))
+    turn = scenario.months[1][1]
+    assert any(int(row["Start"]) < turn < int(row["End"]) for row in everything.values())
+
+
+def test_the_ledger_equals_sacct_to_the_second(scenario: Scenario) -> None:
+    ledger = by_key([attempt for attempt in scenario.jobs() if attempt["start"] is not None and ran(attempt)])
+    accounting = rows_by_key(scenario.rows)
+    assert {k: from_ledger(a) for k, a in ledger.items()} == {k: from_sacct(r) for k, r in accounting.items()}
+    assert {attempt["cluster"] for attempt in ledger.values()} == {"alpha"}
+
+
+def ran(attempt: dict[str, Any]) -> bool:
+    """22.05 gives a pending job that was cancelled a start equal to its end; it held nothing."""
+    return bool(attempt["start"] != attempt["end"] or attempt["leases"])
+
+
+def test_jobs_that_never_ran_hold_nothing(scenario: Scenario) -> None:
+    never = {(row["JobIDRaw"], row["Submit"]) for row in scenario.rows if not started(row)}
+    assert never
+    for attempt in scenario.jobs():
+        if key(attempt) in never:
+            assert not attempt["leases"]
+            assert Fraction(attempt["gpu_seconds"]) == 0
+
+
+def test_devices_are_those_that_the_jobs_saw(scenario: Scenario) -> None:
+    ledger = by_key(scenario.jobs())
+    witnessed = {k: {node: i for node, i in held.items() if i} for k, held in saw(scenario).items()}
+    assert {k: held_devices(ledger[k]) for k in witnessed} == witnessed
+
+
+def test_the_prolog_named_the_devices(scenario: Scenario) -> None:
+    evidence = {k: {lease["device_evidence"] for lease in a["leases"]} for k, a in by_key(scenario.jobs()).items()}
+    again = str(scenario.ran.jobs["requeued"])
+    second = max((k for k in evidence if k[0] == again), key=lambda k: int(k[1]))
+    # 22.05 may skip the prolog of a requeued job's next run when another job starts beside it.
+    expected = {"prolog"} if scenario.cluster.suite != "bookworm" else {"prolog", "epilog", "scontrol"}
+    assert evidence.pop(second) <= expected
+    with_gpus = {k for k, row in rows_by_key(scenario.rows).items() if gpus(row) and k != second}
+    assert {k: evidence[k] for k in with_gpus} == {k: {"prolog"} for k in with_gpus}
+
+
+def test_leases_carry_their_shares(scenario: Scenario) -> None:
+    ledger, names = by_key(scenario.jobs()), scenario.ran.jobs
+    for k, row in rows_by_key(scenario.rows).items():
+        held = sum((Fraction(lease["share"]) * lease["count"] for lease in ledger[k]["leases"]), Fraction(0))
+        assert held == gpus(row), k
+    shares = {k[0]: [lease["share"] for lease in attempt["leases"]] for k, attempt in ledger.items()}
+    assert shares[str(names["shards a"])] == ["1/4"]
+    assert shares[str(names["shards b"])] == ["1/2"]
+    assert shares[str(names["two gpus"])] == ["1", "1"]
+
+
+def test_no_device_is_let_twice_at_a_time(scenario: Scenario) -> None:
+    """At no second do the shares of one device exceed it."""
+    load: dict[tuple[str, int, int], Fraction] = defaultdict(Fraction)
+    for attempt in scenario.jobs():
+        for lease in attempt["leases"]:
+            for second in range(lease["start"], lease["end"]):
+                load[lease["node"], lease["index"], second] += Fraction(lease["share"])
+    assert load
+    assert {place: share for place, share in load.items() if share > 1} == {}
+
+
+def test_backfill_alone_gives_the_same_time_without_devices(scenario: Scenario) -> None:
+    for done in scenario.backfills:
+        assert done.returncode == 0, done.stdout + done.stderr
+    since = scenario.months[0][0] + "-01"
+    accounting = {k: from_sacct(row) for k, row in rows_by_key(scenario.all_rows).items()}
+    for ledger in (LEDGER, BACKFILL):
+        attempts = by_key([a for a in scenario.jobs(ledger=ledger, since=since) if a["start"] is not None and ran(a)])
+        assert {k: from_ledger(a) for k, a in attempts.items()} == accounting, ledger
+    for attempt in scenario.jobs(ledger=BACKFILL, since=since):
+        for lease in attempt["leases"]:
+            assert (lease["node"], lease["device"], lease["index"]) == (None, None, None)
+            assert lease["count"] >= 1
+
+
+def test_the_controller_alone_names_devices(scenario: Scenario) -> None:
+    """Without any hook event: jobs that ran longer than a poll have their devices from scontrol."""
+    ledger = by_key(scenario.jobs(CONTROLLER))
+    witnessed = {
+        k: {node: i for node, i in held.items() if i}
+        for k, held in saw(scenario).items()
+        if int(rows_by_key(scenario.rows)[k]["ElapsedRaw"]) >= LONG_ENOUGH
+    }
+    assert len(witnessed) >= 6
+    assert {k: held_devices(ledger[k]) for k in witnessed} == witnessed
+    assert {lease["device_evidence"] for k in witnessed for lease in ledger[k]["leases"]} == {"scontrol"}
+
+
+@pytest.mark.parametrize("ago", [2, 1, 0], ids=["the month before last", "last month", "this month"])
+def test_invoices_equal_what_sqlite_and_awk_make_of_sacct(scenario: Scenario, ago: int) -> None:
+    month, start, end = scenario.months[2 - ago]
+    invoices = scenario.gpucost("invoice", "--month", month)
+    (price,) = {line["unit_price"] for invoice in invoices for line in invoice["lines"]}
+    assert price == str(Decimal(price).quantize(Decimal("0.0001")))
+    assert Decimal(price) > 0
+    users, totals = oracle(scenario, start, end, price)
+    assert {i["account"]: Decimal(i["total"]) for i in invoices} == totals
+    lines = {(i["account"], line["user"]): line for i in invoices for line in i["lines"]}
+    assert {owner: line["gpu_hours"] for owner, line in lines.items()} == {o: hours for o, (hours, _) in users.items()}
+    for owner, (_, exact) in users.items():
+        assert abs(Decimal(lines[owner]["amount"]) * 100 - exact) < 1, owner
+    for invoice in invoices:
+        assert sum(Decimal(line["amount"]) for line in invoice["lines"]) == Decimal(invoice["total"])
+        assert (invoice["cluster"], invoice["currency"], invoice["status"]) == ("alpha", "EUR", "provisional")
+        assert invoice["period_start"] == f"{month}-01T00:00:00+05:30"
+        assert {(line["sku"], line["pool"]) for line in invoice["lines"]} == {("a100", "main")}
+
+
+def oracle(
+    scenario: Scenario, start: int, end: int, price: str
+) -> tuple[dict[tuple[str, str], tuple[str, Decimal]], dict[str, Decimal]]:
+    """oracle.sh: (account, user) -> hours and exact cents; account -> total."""
+    script = (HERE / "oracle.sh").read_text()
+    words = ["sh", "-s", "--", str(start), str(end), price]
+    users, totals = {}, {}
+    for line in scenario.cluster.run(words, input=script).stdout.splitlines():
+        account, user, _, hours, cents = line.split("\t")
+        if user:
+            users[account, user] = hours, Decimal(cents)
+        else:
+            totals[account] = Decimal(cents) / 100
+    assert set(totals) == {"physics", "biology"}
+    return users, totals
+
+
+def test_backfill_alone_gives_the_same_invoices(scenario: Scenario) -> None:
+    for month, _, _ in scenario.months:
+        ours, alone = (scenario.gpucost("invoice", "--month", month, ledger=ledger) for ledger in (LEDGER, BACKFILL))
+        assert ours == alone
+        assert ours
+
+
+def test_statements_are_the_users_lines(scenario: Scenario) -> None:
+    month = scenario.months[1][0]
+    invoices = scenario.gpucost("invoice", "--month", month)
+    statements = scenario.gpucost("invoice", "--month", month, "-u", "carol")
+    assert {s["kind"] for s in statements} == {"statement"}
+    lines = [(i["account"], line) for i in invoices for line in i["lines"] if line["user"] == "carol"]
+    assert [(s["account"], line) for s in statements for line in s["lines"]] == lines
+    assert {s["account"] for s in statements} == {"physics", "biology"}
+
+
+def test_rebuild_makes_the_same_tables(scenario: Scenario) -> None:
+    cluster, copy = scenario.cluster, "/var/lib/gpucost/rebuilt.db"
+    cluster.run(["sqlite3", LEDGER, f"VACUUM INTO '{copy}'"])
+
+    def dump() -> str:
+        tables = "SELECT * FROM attempt ORDER BY 1, 2, 3; SELECT * FROM lease ORDER BY 1, 2, 3, 4, 5"
+        return cluster.run(["sqlite3", copy, tables]).stdout
+
+    before = dump()
+    assert before.count("\n") > 50
+    cluster.run(["gpucost", "rebuild", "--config", MAIN, "--ledger", copy])
+    assert dump() == before
+    cluster.run(["sqlite3", copy, "DELETE FROM attempt; DELETE FROM lease"])
+    cluster.run(["gpucost", "rebuild", "--config", MAIN, "--ledger", copy])
+    assert dump() == before
+
+
+def test_daemons_end_when_asked_and_leave_no_event_behind(scenario: Scenario) -> None:
+    assert scenario.daemons_left == []
+    assert list(scenario.cluster.path("/run/gpucost/spool").iterdir()) == []
+    for log in ("gpucostd-gpucost", "gpucostd-controller"):
+        assert "Traceback" not in scenario.cluster.read(f"/var/log/{log}.log")
+
+
+def test_the_config_that_init_wrote_is_in_order(scenario: Scenario) -> None:
+    done = scenario.cluster.run(["gpucost", "config", "check", "--config", MAIN], check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nodes_are_well(scenario: Scenario) -> None:
+    """No hook has drained a node."""
+    states = scenario.cluster.run(["sinfo", "-h", "-N", "-o", "%N %T"]).stdout.split("\n")
+    assert sorted(filter(None, states)) == ["n1 idle", "n2 idle"]

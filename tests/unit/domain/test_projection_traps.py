@@ -1,0 +1,169 @@
+"""What a real Slurm does that looks like something else, one case each."""
+
+from __future__ import annotations
+
+import pytest
+
+from slurm_gpucost.domain.evidence import SlotReport
+from slurm_gpucost.domain.projection import project
+from slurm_gpucost.domain.records import Topology
+from slurm_gpucost.domain.units import OPEN_END_MS
+from tests.unit.builders import NOTHING, T0, accounting, controller, evidence, gpus, hook, named, shards
+
+ONE = "cpu=1,gres/gpu:a100=1,gres/gpu=1"
+
+
+def test_a_shard_job_looks_like_a_whole_gpu_to_hooks_and_is_not() -> None:
+    said = evidence(accounting(0, 10, tres="cpu=1,gres/shard=1"), hook("prolog", 500, "0"), hook("epilog", 10_100, "0"))
+    (lease,) = project(said, Topology([], {"": 4})).leases
+    assert (lease.gres_name, lease.node, lease.gres_index, str(lease.share)) == ("shard", "n1", 0, "1/4")
+    (unknown,) = project(said, NOTHING).leases
+    assert unknown.share is None
+
+
+def test_shards_on_two_devices_are_told_apart_by_the_controller() -> None:
+    row = accounting(0, 10, tres="gres/shard=5")
+    seen = controller(3, [shards("n1", i0=3, i1=2)], -5, 0)
+    leases = project(evidence(row, hook("prolog", 20, "0,1"), seen), Topology([], {"": 4})).leases
+    assert {(x.gres_index, str(x.share)) for x in leases} == {(0, "3/4"), (1, "1/2")}
+    # Without the controller nobody knows how many of which: nothing is guessed, nothing is lost.
+    (rest,) = project(evidence(row, hook("prolog", 20, "0,1")), Topology([], {"": 4})).leases
+    assert (rest.node, rest.units, str(rest.share)) == (None, 5, "1/4")
+
+
+def test_the_epilog_of_a_requeued_attempt_shows_the_next_restart_count() -> None:
+    said = evidence(
+        accounting(0, 10, 0, ONE, state="REQUEUED"),
+        accounting(130, 140, 10, ONE),
+        hook("prolog", 30, "0", restart_count=0),
+        hook("epilog", 10_300, "0", restart_count=1),
+        hook("prolog", 130_400, "3", restart_count=1),
+        hook("epilog", 140_010, "3", restart_count=1),
+    )
+    first, second = sorted(project(said, NOTHING).leases)
+    assert (first.start_ms - T0, first.end_ms - T0, first.gres_index) == (0, 10_000, 0)
+    assert (second.start_ms - T0, second.end_ms - T0, second.gres_index) == (130_000, 140_000, 3)
+
+
+def test_an_epilog_without_a_prolog_names_the_device() -> None:
+    (lease,) = project(evidence(accounting(0, 10, tres=ONE), hook("epilog", 10_200, "2")), NOTHING).leases
+    assert (lease.node, lease.gres_index, lease.device_evidence) == ("n1", 2, "epilog")
+
+
+def test_an_epilog_without_gpu_variables_leaves_them_to_the_prolog() -> None:
+    said = evidence(accounting(0, 10, tres=ONE), hook("epilog", 10_200, None), hook("prolog", 900, "1"))
+    (lease,) = project(said, NOTHING).leases
+    assert (lease.gres_index, lease.device_evidence) == (1, "prolog")
+
+
+def test_late_epilogs_of_a_dead_node_stay_with_the_attempt_that_died() -> None:
+    said = evidence(
+        accounting(0, 100, 0, ONE, state="NODE_FAIL"),
+        accounting(102, 400, 100, ONE),
+        hook("prolog", 50, "0"),
+        hook("prolog", 102_500, "1", node="n2"),
+        hook("epilog", 110_000, "0"),
+        hook("epilog", 400_500, "1", node="n2"),
+    )
+    assert [(x.node, x.gres_index) for x in sorted(project(said, NOTHING).leases)] == [("n1", 0), ("n2", 1)]
+
+
+def test_a_resized_job_on_22_05_does_not_count_its_first_part_twice() -> None:
+    four = "gres/gpu:a100=4,gres/gpu=4,node=2"
+    said = evidence(
+        accounting(0, 60, 0, four, state="RESIZING"),
+        accounting(0, 100, 60, "gres/gpu:a100=2,gres/gpu=2,node=1"),  # 22.05 leaves the first Start here
+    )
+    attempts, leases = project(said, NOTHING)
+    assert [(a.start_ms, a.end_ms, a.elapsed_ms) for a in attempts] == [
+        (T0, T0 + 60_000, 60_000),
+        (T0 + 60_000, T0 + 100_000, 40_000),
+    ]
+    assert sum((x.end_ms - x.start_ms) * x.units for x in leases) == (60 * 4 + 40 * 2) * 1000
+
+
+def test_an_exclusive_job_holds_every_gpu_that_it_is_booked() -> None:
+    said = evidence(accounting(0, 10, tres="gres/gpu:a100=4,gres/gpu=4"), hook("prolog", 40, "0-1,2,3"))
+    assert named(project(said, NOTHING).leases) == [("n1", i, 1) for i in range(4)]
+
+
+def test_what_hooks_alone_know_is_held_and_not_billed() -> None:
+    (attempt,), leases = project(evidence(hook("prolog", 100, "0,1"), hook("epilog", 9_000, "0,1")), NOTHING)
+    assert (attempt.witness, attempt.billable, attempt.state) == ("hooks", 0, "UNKNOWN")
+    assert [(x.billable, x.start_ms - T0, x.end_ms - T0) for x in leases] == [(0, 100, 9_000)] * 2
+    assert {(x.start_evidence, x.end_evidence) for x in leases} == {("prolog", "epilog")}
+
+
+def test_two_runs_that_hooks_alone_know_are_two_attempts() -> None:
+    times = [("prolog", 100), ("epilog", 9_000), ("prolog", 20_000)]
+    attempts, leases = project(evidence(*(hook(kind, at) for kind, at in times)), NOTHING)
+    assert [(a.start_ms, a.end_ms) for a in attempts] == [(T0 + 100, T0 + 9_000), (T0 + 20_000, None)]
+    assert [x.end_ms for x in leases] == [T0 + 9_000, OPEN_END_MS]
+
+
+def test_what_the_controller_alone_knows_is_held_and_not_billed() -> None:
+    (attempt,), leases = project(evidence(controller(5, [gpus("n1", 0), gpus("n2", 3)], -5, 0)), NOTHING)
+    assert (attempt.witness, attempt.billable) == ("scontrol", 0)
+    assert named(leases) == [("n1", 0, 1), ("n2", 3, 1)]
+    assert all(x.billable == 0 and x.device_evidence == "scontrol" for x in leases)
+
+
+def test_a_job_that_never_ran_holds_nothing() -> None:
+    (attempt,), leases = project(evidence(accounting(None, 10, 0, state="CANCELLED")), NOTHING)
+    assert (attempt.start_ms, attempt.state, leases) == (None, "CANCELLED", [])
+
+
+def test_a_job_under_a_second_is_there_with_its_device_and_costs_nothing() -> None:
+    said = evidence(accounting(3, 3, tres=ONE), hook("prolog", 3_800, "1"), hook("epilog", 4_100, "1"))
+    (attempt,), (lease,) = project(said, NOTHING)
+    assert (attempt.elapsed_ms, lease.end_ms - lease.start_ms, lease.gres_index) == (0, 0, 1)
+
+
+def test_a_running_job_is_open_until_accounting_ends_it() -> None:
+    running = accounting(0, None, tres=ONE, observed_at_ms=T0 + 5000)
+    (attempt,), (lease,) = project(evidence(running, hook("prolog", 80)), NOTHING)
+    assert (attempt.end_ms, lease.end_ms, lease.end_evidence) == (None, OPEN_END_MS, None)
+    ended = accounting(0, 20, tres=ONE, observed_at_ms=T0 + 1000)  # an older look, but a final state
+    (after,) = project(evidence(ended, running), NOTHING).leases
+    assert after.end_ms == T0 + 20_000
+
+
+def test_uuids_in_cuda_visible_devices_name_the_devices() -> None:
+    said = evidence(accounting(0, 10), hook("prolog", 60, "0,2", visible_devices="GPU-aa,GPU-bb"))
+    assert [(x.gres_index, x.device) for x in project(said, NOTHING).leases] == [(0, "GPU-aa"), (2, "GPU-bb")]
+
+
+def test_an_index_is_the_device_that_was_in_the_slot_at_that_time() -> None:
+    slots = [SlotReport("c", "n1", "gpu", 0, "a100", uuid, T0 + at) for uuid, at in [("new", 500_000), ("old", -900)]]
+    for start, uuid in [(0, "old"), (600, "new")]:
+        said = evidence(accounting(start, start + 10, tres=ONE), hook("prolog", start * 1000 + 90, "0"))
+        assert [x.device for x in project(said, Topology(slots, {})).leases] == [uuid]
+
+
+@pytest.mark.parametrize("types_from", ["controller", "slots"])
+def test_two_types_in_one_job_are_told_apart(types_from: str) -> None:
+    row = accounting(0, 10, tres="gres/gpu:a100=2,gres/gpu:h100=1,gres/gpu=3")
+    slots = [SlotReport("c", "n1", "gpu", i, kind, "", T0) for i, kind in enumerate(["a100", "a100", "h100"])]
+    seen = [gpus("n1", 0, 1), gpus("n1", 2, kind="h100")]
+    said = [row, hook("prolog", 70, "0-2")] + ([controller(5, seen, -5, 0)] if types_from == "controller" else [])
+    known = Topology(slots, {}) if types_from == "slots" else NOTHING
+    leases = project(evidence(*said), known).leases
+    assert {(x.gres_type, x.gres_index) for x in leases} == {("a100", 0), ("a100", 1), ("h100", 2)}
+    # Unknown types: the amounts stand, no device is guessed.
+    assert named(project(evidence(*said[:2]), NOTHING).leases) == [(None, None, 1), (None, None, 2)]
+
+
+def test_hooks_that_saw_more_than_was_booked_name_nothing() -> None:
+    (lease,) = project(evidence(accounting(0, 10, tres=ONE), hook("prolog", 50, "0-3")), NOTHING).leases
+    assert (lease.node, lease.units) == (None, 1)
+
+
+def test_a_node_that_nobody_saw_stays_a_row_without_device() -> None:
+    said = evidence(accounting(0, 10, tres="gres/gpu:a100=4,gres/gpu=4,node=2"), hook("prolog", 50, "0,1"))
+    assert named(project(said, NOTHING).leases) == [("n1", 0, 1), ("n1", 1, 1), (None, None, 2)]
+
+
+def test_suspension_is_leased_and_not_billed() -> None:
+    (attempt,), (lease,) = project(evidence(accounting(0, 12, tres=ONE, suspended=4)), NOTHING)
+    assert (attempt.elapsed_ms, attempt.suspended_ms) == (8_000, 4_000)
+    assert (lease.end_ms - lease.start_ms, lease.suspended_ms) == (12_000, 4_000)
