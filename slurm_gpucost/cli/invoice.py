@@ -75,8 +75,8 @@ def _remarks(found: Site, queries: Queries, month: str) -> list[str]:
     elif now_ms() < period.end_ms:
         remarks.append(f"{month} is not over: these are provisional; running jobs count up to the last accounting poll")
     remarks += [
-        f"not priced, on no invoice: {row['unit_hours']} hours of {row['units']} (gres/{row['gres']}) on {row['cluster']}; "
-        f"{row['todo']}"
+        f"not priced, on no invoice: {row['unit_hours']} hours of {row['units']} (gres/{row['gres']}) "
+        f"on {row['cluster']}; {row['todo']}"
         for row in bill.unpriced(found.settings, queries, period.start_ms, period.end_ms)
     ]
     held: list[dict[str, Any]] = queries.ask("billable_time", start_ms=period.start_ms, end_ms=period.end_ms, held=1)

@@ -78,9 +78,9 @@ def skus(row: Row) -> str:
 
 
 def devices(row: Row) -> str:
-    """Which devices, by node and GRES index, like ``n1:0-3,n2:0``; empty where only accounting knows of it."""
+    """Which devices, by node and GRES index, like ``n1:0-3,5 n2:0``; empty where only accounting knows of it."""
     slots = {(lease["node"], lease["index"]) for lease in row["leases"] if lease["node"] and lease["index"] is not None}
-    return ",".join(
+    return " ".join(
         f"{node}:{_ranges(sorted(i for n, i in slots if n == node))}" for node in sorted({n for n, _ in slots})
     )
 
@@ -90,7 +90,7 @@ def _ranges(numbers: list[int]) -> str:
     for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
         run = [number for _, number in group]
         spans.append(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]))
-    return "+".join(spans)
+    return ",".join(spans)
 
 
 def energy_kwh(row: Row) -> str:

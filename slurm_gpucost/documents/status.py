@@ -16,7 +16,7 @@ def page(status: Row, zone: ZoneInfo) -> str:
     wide = max(map(len, [*names, "oldest lease"]))
     oldest = None if counts.get("first_ms") is None else counts["first_ms"] // 1000
     out = [f"Ledger {safe(status['ledger'])}", ""]
-    out += [f"  {name.replace('_', ' '):<{wide}}  {counts[name]:>12}" for name in names]
+    out += [f"  {name.replace('_', ' '):<{wide}}  {counts[name]!s:>12}" for name in names]
     out += [f"  {'oldest lease':<{wide}}  {with_offset(oldest, zone, 'none')}", "", "Witnesses"]
     for witness in status["witnesses"]:
         name = f"{witness['witness']} of {witness['cluster']}" if witness["cluster"] else witness["witness"]

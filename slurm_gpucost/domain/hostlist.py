@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import product
+from math import prod
 
 _PART = re.compile(r"(?:[^,\[\]]|\[[^\]]*\])+")
 _PIECE = re.compile(r"\[([^\]]*)\]|([^\[\]]+)")
@@ -17,9 +18,9 @@ def expand(expression: str) -> list[str]:
     names: list[str] = []
     for part in _PART.findall(expression):
         pieces = [_ranges(inside) if inside else [text] for inside, text in _PIECE.findall(part)]
-        names += ["".join(choice) for choice in product(*pieces)]
-        if len(names) > _MOST:
+        if len(names) + prod(map(len, pieces)) > _MOST:
             raise ValueError(f"'{expression}' names more than {_MOST} hosts")
+        names += ["".join(choice) for choice in product(*pieces)]
     return names
 
 
@@ -27,7 +28,7 @@ def _ranges(inside: str) -> list[str]:
     numbers: list[str] = []
     for item in inside.split(","):
         low, dash, high = item.partition("-")
-        if not low.isdigit() or (dash and not high.isdigit()):
+        if not item.isascii() or len(item) > 40 or not low.isdigit() or (dash and not high.isdigit()):
             raise ValueError(f"'[{inside}]' is no list of ranges")
         last = int(high or low)
         if last - int(low) > _MOST:

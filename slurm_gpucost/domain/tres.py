@@ -33,7 +33,7 @@ def gpu_gres(tres: str) -> tuple[GresCount, ...]:
         name, _, kind = key.partition(":")
         if name not in GPU_GRES:
             continue
-        if not equals or not text.isdigit():
+        if not equals or not text.isdigit() or not text.isascii() or len(text) > 9:
             raise ValueError(f"AllocTRES: '{part}' is not gres/NAME[:TYPE]=COUNT")
         if kind:
             typed[name, kind] = int(text)
@@ -52,7 +52,7 @@ def parse_index_list(text: str) -> list[int] | None:
     indexes: list[int] = []
     for part in text.split(","):
         low, dash, high = part.partition("-")
-        if not low.isdigit() or (dash and not high.isdigit()):
+        if not text.isascii() or len(part) > 40 or not low.isdigit() or (dash and not high.isdigit()):
             return None
         first, last = int(low), int(high or low)
         if last < first or last - first > 4096:

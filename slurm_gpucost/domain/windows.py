@@ -1,157 +1,159 @@
-"""From readings of a device to windows: what it did between two moments, cut at hook times and clock hours. Pure."""
+"""Usage windows: what the driver said of a device between two moments, from readings to sums.
+
+Time is divided by boundaries: the moments a hook ran, and clock hours. What two good readings not too far apart
+enclose is observed. Between two boundaries, whatever was observed becomes one window, which reaches from its
+first observed millisecond to its last and may have unobserved time inside (``observed_ms`` is then less than its
+length). A window is no longer than an hour, because every clock hour is a boundary.
+"""
 
 from __future__ import annotations
 
-from bisect import insort
-from dataclasses import dataclass, field
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Iterable
 
+from slurm_gpucost.domain.readings import Reading, Window
+from slurm_gpucost.domain.stretches import Stretch, Sums, between
 from slurm_gpucost.domain.units import HOUR_MS
 
-MAX_GAP_MS = 10_000
-"""Two readings further apart leave the time between them unobserved."""
-LAG_MS = 3_000
-"""Windows become final this late, so that a hook's time, learnt a moment after the fact, still cuts them."""
+__all__ = ["Reading", "Window", "Windower"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the driver said of a device at a moment; None is what it does not tell."""
+class Windower:
+    """Makes windows of one device from its readings, given in the order they were taken.
 
-    device: str
-    at_ms: int
-    energy_mj: int | None = None
-    """The counter: mJ since the driver loaded. It can start again from zero."""
-    sm_percent: int | None = None
-    memctl_percent: int | None = None
-    memory_used_mib: int | None = None
-    error: str | None = None
-    """The device could not be read at all, e.g. lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What a device did in [start, end). Each quantity has the length of time that it was observed for.
-
-    ``sm_percent_ms`` is the integral of percent over time: divide by ``sm_observed_ms`` for the mean.
+    A cut may come ``delay_ms`` after its moment and is still honoured; a later one only counts in ``late_cuts``.
+    The windows of one Windower never overlap: when the clock steps back, time already counted stays as it is.
+    ``offsets_ms``: where in a UTC hour the zones' clock hours begin, e.g. half an hour in for Asia/Kolkata.
     """
 
-    device: str
-    start_ms: int
-    end_ms: int
-    observed_ms: int = 0
-    energy_mj: int = 0
-    energy_observed_ms: int = 0
-    sm_percent_ms: int = 0
-    sm_observed_ms: int = 0
-    memctl_percent_ms: int = 0
-    memctl_observed_ms: int = 0
-    memory_used_mib_ms: int = 0
-    memory_used_peak_mib: int = 0
-    memory_observed_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """The time between two good readings."""
-
-    start_ms: int
-    end_ms: int
-    energy_mj: int | None
-    last: Reading
-
-    def energy_between(self, low: int, high: int) -> int:
-        """The parts of a span always add up to the counter's difference, in integers."""
-        assert self.energy_mj is not None
-        length = self.end_ms - self.start_ms
-        return self.energy_mj * (high - self.start_ms) // length - self.energy_mj * (low - self.start_ms) // length
-
-
-@dataclass
-class Windower:
-    """Cuts one device's readings into windows. Feed readings in the order they were made."""
-
-    device: str
-    offsets_ms: tuple[int, ...] = (0,)
-    """Where within a UTC hour the zones' clock hours begin: 0, and 1,800,000 for zones half an hour off."""
-    _spans: list[_Span] = field(default_factory=list)
-    _cuts: list[int] = field(default_factory=list)
-    _before: Reading | None = None
-    _start_ms: int | None = None
+    def __init__(
+        self,
+        device: str,
+        offsets_ms: Iterable[int] = (0,),
+        *,
+        max_gap_ms: int = 10_000,
+        delay_ms: int = 3_000,
+    ) -> None:
+        self.device = device
+        self.late_cuts = 0
+        self._max_gap_ms = max_gap_ms
+        self._delay_ms = delay_ms
+        self._offsets = sorted({0, *(offset % HOUR_MS for offset in offsets_ms)})
+        self._cuts: list[int] = []
+        self._last: Reading | None = None
+        self._pending: deque[Stretch] = deque()
+        self._open: Sums | None = None
+        self._done: list[Window] = []
+        self._counted: tuple[int, int] | None = None
+        """From the first stretch taken into sums to the last, since the clock last stepped back."""
+        self._before: deque[tuple[int, int]] = deque(maxlen=256)
+        """The same of the times before it stepped back."""
 
     def add(self, reading: Reading) -> None:
-        """Take a reading. Errors, gaps and a clock that steps back leave their time unobserved."""
-        before = self._before
+        """Take a reading in. Times that go backwards, gaps and errors leave time unobserved."""
+        last = self._last
         if reading.error is not None:
-            self._before = None
+            self._last = None
             return
-        self._before = reading
-        if before is None or not 0 < reading.at_ms - before.at_ms <= MAX_GAP_MS:
+        if last is not None and reading.at_ms == last.at_ms:
             return
-        low = before.at_ms
-        if (self._spans and low < self._spans[-1].end_ms) or (self._start_ms is not None and low < self._start_ms):
-            return
-        energy = None
-        if reading.energy_mj is not None and before.energy_mj is not None and reading.energy_mj >= before.energy_mj:
-            energy = reading.energy_mj - before.energy_mj
-        if self._start_ms is None:
-            self._start_ms = low
-        self._spans.append(_Span(low, reading.at_ms, energy, reading))
+        newest = self._newest()
+        if newest is not None and reading.at_ms < newest:
+            self._clock_stepped_back()
+        elif last is not None and reading.at_ms - last.at_ms <= self._max_gap_ms:
+            counted_before = any(start < reading.at_ms and last.at_ms < end for start, end in self._before)
+            if not counted_before:
+                self._pending.append(between(last, reading))
+        self._last = reading
 
     def cut(self, at_ms: int) -> None:
-        """End a window at this moment, if it is not final already."""
-        if self._start_ms is None or at_ms > self._start_ms:
+        """Let no window reach across ``at_ms``."""
+        if self._counted and self._counted[0] < at_ms < self._counted[1]:
+            self.late_cuts += 1
+            return
+        position = bisect_right(self._cuts, at_ms)
+        if position == 0 or self._cuts[position - 1] != at_ms:
             insort(self._cuts, at_ms)
 
     def flush(self, now_ms: int) -> list[Window]:
-        """The windows that have become final."""
-        return self._emit(now_ms - LAG_MS)
+        """The windows that nothing can change any more, in the order they were observed."""
+        final = now_ms - self._delay_ms
+        while self._pending and self._pending[0].end_ms <= final:
+            self._count(self._pending.popleft())
+        if self._open and not self._may_grow(self._boundary_after(self._open.start_ms), now_ms):
+            self._shut()
+        self._forget_cuts(final)
+        done, self._done = self._done, []
+        return done
 
-    def close(self) -> list[Window]:
-        """All windows, the last one ending with the last reading."""
-        if not self._spans:
-            return []
-        end = self._spans[-1].end_ms
-        self.cut(end)
-        return self._emit(end)
+    def close(self, now_ms: int) -> list[Window]:
+        """All the rest. A reading after this starts anew."""
+        self._count_all()
+        self._last = None
+        return self.flush(now_ms)
 
-    def _emit(self, horizon_ms: int) -> list[Window]:
-        if self._start_ms is None:
-            return []
-        edges = {cut for cut in self._cuts if self._start_ms < cut <= horizon_ms}
-        for offset in self.offsets_ms:
-            first = (self._start_ms - offset) // HOUR_MS + 1
-            last = (horizon_ms - offset) // HOUR_MS
-            edges.update(hour * HOUR_MS + offset for hour in range(first, last + 1))
-        windows: list[Window] = []
-        for edge in sorted(edges):
-            window = self._window(self._start_ms, edge)
-            if window.observed_ms:
-                windows.append(window)
-            self._start_ms = edge
-            self._spans = [span for span in self._spans if span.end_ms > edge]
-        self._cuts = [cut for cut in self._cuts if cut > self._start_ms]
-        return windows
+    def _newest(self) -> int | None:
+        """The latest moment known of, since the clock last stepped back."""
+        if self._last:
+            return self._last.at_ms
+        if self._pending:
+            return self._pending[-1].end_ms
+        return self._counted[1] if self._counted else None
 
-    def _window(self, low: int, high: int) -> Window:
-        total = dict.fromkeys(Window.__dataclass_fields__, 0)
-        for span in self._spans:
-            start, end = max(low, span.start_ms), min(high, span.end_ms)
-            length = end - start
-            if length <= 0:
-                continue
-            total["observed_ms"] += length
-            if span.energy_mj is not None:
-                total["energy_mj"] += span.energy_between(start, end)
-                total["energy_observed_ms"] += length
-            if span.last.sm_percent is not None:
-                total["sm_percent_ms"] += span.last.sm_percent * length
-                total["sm_observed_ms"] += length
-            if span.last.memctl_percent is not None:
-                total["memctl_percent_ms"] += span.last.memctl_percent * length
-                total["memctl_observed_ms"] += length
-            if span.last.memory_used_mib is not None:
-                total["memory_used_mib_ms"] += span.last.memory_used_mib * length
-                total["memory_used_peak_mib"] = max(total["memory_used_peak_mib"], span.last.memory_used_mib)
-                total["memory_observed_ms"] += length
-        del total["device"], total["start_ms"], total["end_ms"]
-        return Window(self.device, low, high, **total)
+    def _clock_stepped_back(self) -> None:
+        self._count_all()
+        if self._counted:
+            self._before.append(self._counted)
+        self._counted = None
+
+    def _count_all(self) -> None:
+        while self._pending:
+            self._count(self._pending.popleft())
+        self._shut()
+
+    def _count(self, stretch: Stretch) -> None:
+        self._counted = (self._counted[0] if self._counted else stretch.start_ms, stretch.end_ms)
+        at = stretch.start_ms
+        while at < stretch.end_ms:
+            if self._open and self._boundary_after(self._open.start_ms) <= at:
+                self._shut()
+            if self._open is None:
+                self._open = Sums(at)
+            until = min(stretch.end_ms, self._boundary_after(at))
+            self._open.add(stretch, at, until)
+            at = until
+
+    def _shut(self) -> None:
+        if self._open:
+            self._done.append(self._open.window(self.device))
+            self._open = None
+
+    def _boundary_after(self, at_ms: int) -> int:
+        """The next moment no window may reach across; time counted before the clock stepped back is one too."""
+        nearest = min(at_ms - (at_ms - offset) % HOUR_MS + HOUR_MS for offset in self._offsets)
+        position = bisect_right(self._cuts, at_ms)
+        if position < len(self._cuts):
+            nearest = min(nearest, self._cuts[position])
+        return min([nearest, *(start for start, _ in self._before if start > at_ms)])
+
+    def _may_grow(self, boundary_ms: int, now_ms: int) -> bool:
+        """Whether more may yet be observed before the boundary of the open window."""
+        if boundary_ms > now_ms - self._delay_ms:
+            return True
+        if self._pending:
+            return self._pending[0].start_ms < boundary_ms
+        last = self._last
+        return last is not None and last.at_ms < boundary_ms and now_ms - last.at_ms <= self._max_gap_ms
+
+    def _forget_cuts(self, final_ms: int) -> None:
+        """Drop the cuts that nothing observed from now on can reach across."""
+        if self._open:
+            keep_after = self._open.start_ms
+        elif self._pending:
+            keep_after = self._pending[0].start_ms
+        elif self._last:
+            keep_after = min(self._last.at_ms, final_ms)
+        else:
+            keep_after = final_ms
+        del self._cuts[: bisect_right(self._cuts, keep_after)]

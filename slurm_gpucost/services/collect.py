@@ -100,9 +100,9 @@ def take_failure(ledger: Ledger, settings: Settings, witness: str, observed_at_m
         ingest.add_poll(db, Poll(witness, settings.cluster, observed_at_ms, None, None, 0, 0, 0, 0, why[:2000]))
 
 
-def take_controller(ledger: Ledger, settings: Settings, text: str, observed_at_ms: int) -> Taken:
+def take_controller(ledger: Ledger, settings: Settings, asked: scontrol.Asked, observed_at_ms: int) -> Taken:
     """One reply of ``scontrol show job -d``."""
-    reply = scontrol.parse(text, settings.cluster, observed_at_ms)
+    reply = scontrol.parse(asked, settings.cluster, observed_at_ms)
     doubt = f"records of jobs {', '.join(map(str, reply.doubtful[:20]))} not taken" if reply.doubtful else ""
     with ledger.transaction() as db:
         new = ingest.add_controller(db, reply.rows)

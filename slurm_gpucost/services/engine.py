@@ -172,8 +172,9 @@ class Engine:
         return ask(self.ledger.connection, "last_polls")
 
     def _ask_controller(self, now: int) -> None:
-        text = scontrol.ask(self.settings.scontrol, self.settings.controller_timeout_seconds)
-        self._hand_over("scontrol", partial(collect.take_controller, self.ledger, self.settings, text, now))
+        settings = self.settings
+        asked = scontrol.ask(settings.scontrol, settings.squeue, settings.controller_timeout_seconds)
+        self._hand_over("scontrol", partial(collect.take_controller, self.ledger, settings, asked, now))
 
     def _ask_slots(self, node: str) -> None:
         def work() -> None:

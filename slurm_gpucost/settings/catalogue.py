@@ -144,6 +144,7 @@ SECTIONS = {
     "controller": (
         Setting("enabled", "true or false", flag, True, "Whether to ask the controller which devices jobs hold."),
         Setting("command", "text", text, "scontrol", "The scontrol to run."),
+        Setting("squeue", "text", text, "squeue", "The squeue to run: it tells which job ids and owners are real."),
         Setting("interval_seconds", "whole number", partial(whole, low=1), 60, "How often: one call for all jobs."),
         Setting("timeout_seconds", "whole number", partial(whole, low=1), 30, "After this long without an answer it counts as away."),
     ),

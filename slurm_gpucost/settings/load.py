@@ -110,6 +110,7 @@ class _Reader:
             accounting_overlap_seconds=accounting["overlap_seconds"],
             accounting_slice_hours=accounting["slice_hours"],
             scontrol=controller["command"],
+            squeue=controller["squeue"],
             controller_enabled=controller["enabled"],
             controller_interval_seconds=controller["interval_seconds"],
             controller_timeout_seconds=controller["timeout_seconds"],

@@ -56,6 +56,7 @@ class Settings:
     accounting_overlap_seconds: int
     accounting_slice_hours: int
     scontrol: str
+    squeue: str
     controller_enabled: bool
     controller_interval_seconds: int
     controller_timeout_seconds: int

@@ -47,8 +47,8 @@ FIELDS = [
 """What we ask for. The last is a number, so the first newline after it ends the record, whatever names hold."""
 REQUIRED = ("JobIDRaw", "Submit", "Start", "End", "ElapsedRaw", "State", "User", "Account", "AllocTRES")
 _NO_TIME = frozenset(("", "Unknown", "None", "0", "N/A"))
-_LABEL = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?(?:\+(?P<offset>\d+))?$")
-_SUSPENDED = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)(?:\.\d+)?$")
+_LABEL = re.compile(r"(?P<job>\d{1,15})(?:_(?P<task>\d{1,15}))?(?:\+(?P<offset>\d{1,15}))?$", re.ASCII)
+_SUSPENDED = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6})(?:\.\d+)?$", re.ASCII)
 
 
 class BrokenRow(ValueError):
@@ -57,6 +57,11 @@ class BrokenRow(ValueError):
 
 class HeaderError(SourceError):
     """The first line is no header that we can work with."""
+
+
+def is_number(text: str) -> bool:
+    """ASCII digits of a number that fits the ledger, in milliseconds too."""
+    return text.isdigit() and text.isascii() and len(text) <= 15
 
 
 def duration_ms(text: str) -> int:
@@ -74,7 +79,7 @@ def times_ms(text: str, zone: ZoneInfo) -> tuple[int, ...]:
     """What ``text`` can mean, in ms UTC: () for no time, one instant, or two for an hour that the clock repeats."""
     if text in _NO_TIME:
         return ()
-    if text.isdigit():
+    if is_number(text):
         return (int(text) * 1000,)
     return _local_times(text, zone)
 
@@ -151,7 +156,7 @@ def make_parser(
                 "`gpucost backfill --print-command` prints a command line that writes the file safely"
             )
         raw = parts[i_job]
-        if not raw.isdigit():
+        if not is_number(raw):
             if "." in raw and raw.partition(".")[0].isdigit():
                 return None
             raise BrokenRow(f"JobIDRaw '{raw}' is no number")
@@ -161,8 +166,10 @@ def make_parser(
         elapsed = _elapsed(parts[i_elapsed])
         suspended = duration_ms(parts[i_suspended]) if i_suspended is not None else 0
         start, end = _span(parts[i_start], parts[i_end], elapsed, suspended, zone)
+        if elapsed == 0 and i_nodelist is not None and parts[i_nodelist] == "None assigned":
+            start = None  # 22.05 gives a job that was cancelled while pending a Start, its End
         state, _, rest = parts[i_state].partition(" ")
-        cancelled_by = int(rest[3:]) if rest.startswith("by ") and rest[3:].isdigit() else None
+        cancelled_by = int(rest[3:]) if rest.startswith("by ") and is_number(rest[3:]) else None
         array_id = task_id = het_id = het_offset = None
         if i_label is not None and parts[i_label] != raw:
             array_id, task_id, het_id, het_offset = _labels(parts[i_label])
@@ -183,7 +190,7 @@ def make_parser(
             parts[i_exit] if i_exit is not None else "",
             eligible[0] if eligible else None,
             start, end, None if end is None else elapsed, suspended,
-            int(parts[i_nodes]) if i_nodes is not None and parts[i_nodes].isdigit() else 0,
+            int(parts[i_nodes]) if i_nodes is not None and is_number(parts[i_nodes]) else 0,
             parts[i_nodelist] if i_nodelist is not None else "",
             tres,
         )  # fmt: skip
@@ -206,7 +213,7 @@ def _submit(text: str, zone: ZoneInfo) -> int:
 
 
 def _elapsed(text: str) -> int:
-    if not text.isdigit():
+    if not is_number(text):
         raise BrokenRow(f"ElapsedRaw '{text}' is no number of seconds")
     return int(text) * 1000
 
@@ -215,7 +222,7 @@ def _span(
     start_text: str, end_text: str, elapsed: int, suspended: int, zone: ZoneInfo
 ) -> tuple[int | None, int | None]:
     """Start and End; ElapsedRaw decides where the clock repeats an hour."""
-    if start_text.isdigit() and end_text.isdigit() and start_text != "0":
+    if is_number(start_text) and is_number(end_text) and start_text != "0":
         start, end = int(start_text) * 1000, int(end_text) * 1000
         if end - start >= elapsed and end:
             return start, end

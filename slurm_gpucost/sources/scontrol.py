@@ -1,15 +1,15 @@
 """Asks the controller: ``scontrol show job -d``, one call for all jobs, for the GRES indexes they hold on each node.
 
-The text is not escaped: a job's name, comment or working directory may hold newlines and look like other lines. A
-record in which a key stands twice, or whose job id stands twice, is therefore not taken. What is taken only names
-devices, never amounts, and where there are hooks theirs stand before it.
+The text is not escaped: a job's name, comment or working directory may hold newlines and look like other records
+(seen on 22.05 and 24.11). So squeue is asked too, for numbers alone: a record begins only where its job id is one of
+squeue's, it must have that job's owner, and one in which a key stands twice, or that stands twice, is not taken.
+What is taken only names devices, never amounts, and where there are hooks theirs stand before it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ _NODE_LINE = re.compile(r"^ {5}Nodes=(?P<nodes>\S+) CPU_IDs=\S* Mem=\S* GRES=(?P
 _GRES = re.compile(r"(?P<name>[^:,()]+)(?::(?P<type>[^:(),]+))?:(?P<count>\d+)\((?P<where>[^)]*)\)")
 _ONCE = {
     "user": re.compile(r"^   UserId=(\S+)\(\d+\) ", re.MULTILINE),
+    "uid": re.compile(r"^   UserId=\S+\((\d+)\) ", re.MULTILINE),
     "account": re.compile(r"^   Priority=.* Account=(\S+) QOS=", re.MULTILINE),
     "state": re.compile(r"^   JobState=(\w+) ", re.MULTILINE),
     "submit": re.compile(r"^   SubmitTime=(\S+) ", re.MULTILINE),
@@ -41,46 +42,62 @@ class Reply(NamedTuple):
     doubtful: list[int]
 
 
-def ask(scontrol: str, timeout_seconds: float) -> str:
-    """The text of one call for all jobs of this host's controller. Raises SourceError.
+class Asked(NamedTuple):
+    """What the two commands printed."""
+
+    jobs: str
+    """``scontrol show job --details``."""
+    owners: str
+    """``squeue``: a line ``JOBID UID`` for each job."""
+
+
+def ask(scontrol: str, squeue: str, timeout_seconds: float) -> Asked:
+    """One call of each for all jobs of this host's controller. Raises SourceError.
 
     Without --cluster: that would ask slurmdbd first, and the controller must be heard while slurmdbd is away.
     """
-    return command.run([scontrol, "show", "job", "--details"], timeout_seconds, ENVIRONMENT)
+    jobs = command.run([scontrol, "show", "job", "--details"], timeout_seconds, ENVIRONMENT)
+    words = [squeue, "--all", "--states=all", "--array", "--noheader", "--format=%A %U"]
+    return Asked(jobs, command.run(words, timeout_seconds, ENVIRONMENT))
 
 
-def parse(text: str, cluster: str, observed_at_ms: int) -> Reply:
-    """The rows of ``scontrol show job -d`` (22.05 to 26.05)."""
-    records = list(_records(text))
-    seen = Counter(job for job, _ in records)
-    rows: list[ControllerRow] = []
-    doubtful: list[int] = []
-    for job, body in records:
-        if seen[job] > 1:
-            doubtful.append(job)
-            continue
-        row = _row(job, body, cluster, observed_at_ms)
+def parse(asked: Asked, cluster: str, observed_at_ms: int) -> Reply:
+    """The rows of jobs that hold GPUs, or held some (22.05 to 26.05)."""
+    owners = _owners(asked.owners)
+    found: dict[int, list[ControllerRow]] = {}
+    doubtful: set[int] = set()
+    for job, body in _records(asked.jobs, owners):
+        row = _row(job, owners[job], body, cluster, observed_at_ms)
         if row is None:
-            doubtful.append(job)
-        elif row.gres != "[]" or row.end_ms is not None:
-            rows.append(row)
-    return Reply(rows, sorted(set(doubtful)))
+            doubtful.add(job)
+        else:
+            found.setdefault(job, []).append(row)
+    doubtful.update(job for job, rows in found.items() if len(rows) > 1)
+    rows = [rows[0] for rows in found.values() if len(rows) == 1]
+    return Reply([row for row in rows if row.gres != "[]" or row.end_ms is not None], sorted(doubtful))
 
 
-def _records(text: str) -> Iterator[tuple[int, str]]:
-    starts = list(_RECORD.finditer(text))
+def _owners(text: str) -> dict[int, int]:
+    pairs = [line.split() for line in text.splitlines()]
+    return {int(pair[0]): int(pair[1]) for pair in pairs if len(pair) == 2 and all(word.isdigit() for word in pair)}
+
+
+def _records(text: str, owners: Mapping[int, int]) -> Iterator[tuple[int, str]]:
+    starts = [match for match in _RECORD.finditer(text) if int(match["job"]) in owners]
     for i, match in enumerate(starts):
         stop = starts[i + 1].start() if i + 1 < len(starts) else len(text)
         yield int(match["job"]), text[match.start() : stop]
 
 
-def _row(job: int, body: str, cluster: str, observed_at_ms: int) -> ControllerRow | None:
+def _row(job: int, owner: int, body: str, cluster: str, observed_at_ms: int) -> ControllerRow | None:
     found: dict[str, str] = {}
     for key, pattern in _ONCE.items():
         values = pattern.findall(body)
         if len(values) != 1:
             return None
         found[key] = values[0]
+    if int(found.pop("uid")) != owner:
+        return None
     gres_lines = list(_JOB_GRES.finditer(body))
     if len(gres_lines) > 1:
         return None

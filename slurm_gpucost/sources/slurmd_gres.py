@@ -1,83 +1,130 @@
-"""Which device file a GRES index is: what ``slurmd -G`` prints for a node.
+"""Which device a node-local GRES index is, from what ``slurmd -G`` prints.
 
-JOB_GPUS and scontrol's IDX count a node's devices from 0 in the order of their files; ``Index=`` in this output is
-the number in the file's name (seen on 22.05 and 24.11). So the order counts here, and the file names the minor.
+slurmd numbers a node's devices of one GRES from 0 in the order in which it prints their records and device files;
+JOB_GPUS and scontrol's IDX count like that (``gres_node_config_load`` in Slurm's src/interfaces/gres.c). The
+``Index=`` that it prints is something else: the number at the end of the record's file text.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport, SlotReport
+from slurm_gpucost.domain.hostlist import expand
 
-_LINE = re.compile(
-    r"Gres Name=(?P<name>\S+) Type=(?P<type>\S+) Count=(?P<count>\d+)(?: Index=(?P<index>\d+))?.*? File=(?P<file>\S+)"
-)
-_MINOR = re.compile(r"(\d+)$")
+TIME_LIMIT_S = 30.0
+"""slurmd itself waits up to 20 s for a device file that is not there yet."""
+
+_RECORD = re.compile(r"Gres Name=(?P<name>\S+) (?P<rest>.*)")
+_FIELD = re.compile(r"(\w+)=(\S+)")
+_END_NUMBER = re.compile(r"(\d+)$")
 
 
-class GresSlot(NamedTuple):
-    """A GRES index on a node, and the minor number of its device file (None: it has none)."""
+@dataclass(frozen=True, slots=True)
+class GresSlot:
+    """One index of a GRES on a node. ``count``: 1 for a GPU, the number of shards of it for ``shard``."""
 
-    gres_index: int
+    name: str
     type: str
-    file: str
+    index: int
+    count: int
+    file: str | None
     minor: int | None
-
-
-def ask(slurmd: str, node: str, timeout_seconds: float = 20) -> str:
-    """What ``slurmd -G -N node`` prints; it goes to stderr. Raises SourceError."""
-    command = [slurmd, "-G", "-N", node]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_seconds,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SourceError(f"`{' '.join(command)}` failed: {error}") from None
-    text = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0:
-        raise SourceError(f"`{' '.join(command)}` failed (exit {done.returncode}): {text.strip()[-500:]}")
-    return text
+    """The number at the end of the device file's name; None where there is none, or several files (MIG)."""
 
 
 def parse(text: str) -> list[GresSlot]:
-    """The GPUs of a node in order of their device files."""
-    found: list[tuple[int, str, str]] = []
-    for match in _LINE.finditer(text):
-        if match["name"] == "gpu":
-            minor = _MINOR.search(match["file"])
-            number = int(minor[1]) if minor else int(match["index"] or 0)
-            kind = "" if match["type"] == "(null)" else match["type"]
-            found.append((number, kind, match["file"]))
-    found.sort()
-    return [
-        GresSlot(i, kind, file, int(m[1]) if (m := _MINOR.search(file)) else None)
-        for i, (_, kind, file) in enumerate(found)
-    ]
+    """The slots in what ``slurmd -G`` printed; other lines are passed over."""
+    found: list[GresSlot] = []
+    next_index: defaultdict[str, int] = defaultdict(int)
+    for line in text.splitlines():
+        if (record := _RECORD.search(line)) is None:
+            continue
+        name = record["name"]
+        fields = {key: "" if value == "(null)" else value for key, value in _FIELD.findall(record["rest"])}
+        count = int(fields.get("Count", "0"))
+        for file, units in _units(fields.get("File", ""), count):
+            number = _END_NUMBER.search(file) if file and "," not in file else None
+            minor = int(number[1]) if number else None
+            found.append(GresSlot(name, fields.get("Type", ""), next_index[name], units, file or None, minor))
+            next_index[name] += 1
+    return found
+
+
+def resolve(gres: Iterable[GresSlot], devices: Iterable[DeviceReport]) -> dict[int, str]:
+    """GPU index -> UUID, through the device file's number and the driver's minor number. What does not fit is left out.
+
+    With no slots at all (slurmd could not be asked) the minor number is taken for the index: so it is where every
+    GPU of a host belongs to its one node.
+    """
+    known = list(gres)
+    by_minor = {report.minor: report.device for report in devices if report.minor is not None}
+    if not known:
+        return by_minor
+    gpus = [slot for slot in known if slot.name == "gpu" and slot.minor is not None]
+    claims = Counter(slot.minor for slot in gpus)
+    return {
+        slot.index: by_minor[slot.minor]
+        for slot in gpus
+        if slot.minor is not None and slot.minor in by_minor and claims[slot.minor] == 1
+    }
 
 
 def slots(
     cluster: str, node: str, gres: Iterable[GresSlot], devices: Iterable[DeviceReport], now_ms: int
 ) -> list[SlotReport]:
-    """What is known of a node's slots: the type always, the device where a driver's minor number fits the file's."""
-    by_minor = {report.minor: report.device for report in devices if report.minor is not None}
-    return [
-        SlotReport(
-            cluster,
-            node,
-            "gpu",
-            slot.gres_index,
-            slot.type,
-            by_minor.get(slot.minor, "") if slot.minor is not None else "",
-            now_ms,
+    """What slurmd said of the node's GPUs as evidence: the type always, the device where it is certain."""
+    gpus = [slot for slot in gres if slot.name == "gpu"]
+    known = resolve(gpus, devices) if gpus else {}
+    return [SlotReport(cluster, node, "gpu", s.index, s.type, known.get(s.index, ""), now_ms) for s in gpus]
+
+
+def ask(slurmd: str, node: str | None, timeout_seconds: float = TIME_LIMIT_S) -> str:
+    """What ``slurmd -G`` prints for the node (None: the one of this host).
+
+    Raises SourceError with the command, its exit code and what it said.
+    """
+    line = [slurmd, "-G", *(["-N", node] if node else [])]
+    shown = shlex.join(line)
+    try:
+        # It logs the records, to stderr.
+        done = subprocess.run(
+            line,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_seconds,
+            check=False,
         )
-        for slot in gres
-    ]
+    except OSError as error:
+        raise SourceError(f"`{shown}` cannot be run: {error.strerror or error}") from None
+    except subprocess.TimeoutExpired:
+        raise SourceError(f"`{shown}` gave no answer within {timeout_seconds:g} s") from None
+    said = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0:
+        raise SourceError(f"`{shown}` failed (exit {done.returncode}): {said.strip()[-2000:] or 'it said nothing'}")
+    return said
+
+
+def read_slurmd_gres(node: str | None, command: str = "slurmd") -> list[GresSlot]:
+    """:func:`ask` and :func:`parse` in one."""
+    return parse(ask(command, node))
+
+
+def _units(file: str, count: int) -> list[tuple[str, int]]:
+    """(device file, or all of them; units) for each index that a record stands for."""
+    if not file:
+        return [("", count)]
+    try:
+        files = expand(file)
+    except ValueError:
+        return [(file, count)]
+    if count == 1:
+        return [(",".join(files), count)]  # MultipleFiles, as MIG has them: together they are one unit
+    return [(each, max(1, count // len(files))) for each in files]

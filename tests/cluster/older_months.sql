@@ -7,13 +7,13 @@ UPDATE older SET
   id_array_job = 0,
   id_array_task = 4294967294,
   array_task_pending = 0,
-  time_end = (time_end - time_start) * 3607 + nth,
+  time_end = (time_end - time_start) * 10007 + nth,
   time_suspended = 0;
 UPDATE older SET
-  time_submit = @turn - 400000 + nth * 31117,
-  time_eligible = @turn - 400000 + nth * 31117,
-  time_start = @turn - 400000 + nth * 31117 + 61,
-  time_end = @turn - 400000 + nth * 31117 + 61 + time_end;
+  time_submit = @turn - 100000 + nth * 9117,
+  time_eligible = @turn - 100000 + nth * 9117,
+  time_start = @turn - 100000 + nth * 9117 + 61,
+  time_end = @turn - 100000 + nth * 9117 + 61 + time_end;
 ALTER TABLE older DROP COLUMN nth, DROP COLUMN job_db_inx;
 SET @columns = (
   SELECT group_concat('`', column_name, '`' ORDER BY ordinal_position)

@@ -93,7 +93,8 @@ def submit(cluster: Cluster, middle: Callable[[], None] = lambda: None) -> Ran:
     cluster.scontrol("requeue", str(requeued))
     cluster.run(["scancel", str(ran.jobs["cancelled"])], user="bob")
     cluster.wait_state(requeued, "PENDING")
-    # Otherwise it would wait two minutes.
+    # By itself it would wait two minutes; begun within a second of the requeue it is killed ("credential revoked").
+    time.sleep(2)
     cluster.scontrol("update", f"jobid={requeued}", "starttime=now")
     cluster.scontrol("resume", str(suspended))
     second_wave(job)

@@ -9,7 +9,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.shell.hook")
 
-from tests.shell.hook import HOOKS, SHELLS, Hook, find
+from tests.shell.hook import HOOKS, SHELLS, Hook, find  # noqa: E402
 
 
 @pytest.fixture(params=SHELLS)

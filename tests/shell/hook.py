@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -59,8 +61,11 @@ class Hook:
         """The command line: the shell by its full path, and the hook."""
         return [*self.shell, str(self.path)]
 
-    def start(self, env: Mapping[str, bytes], command: Sequence[str] | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, env: Mapping[str, bytes], command: Sequence[str] | None = None, largest: int | None = None
+    ) -> subprocess.Popen[bytes]:
         """Begin it as slurmd does: this environment and nothing else, no input, a process group of its own."""
+        limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (largest, largest)) if largest is not None else None
         return subprocess.Popen(
             command or self.command,
             env=dict(env),
@@ -69,11 +74,17 @@ class Hook:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=limit,
         )
 
-    def run(self, env: Mapping[str, bytes] = JOB, command: Sequence[str] | None = None) -> int:
-        """Run it to its end, holding it to what is always promised: exit 0, silent, nothing left. Its pid."""
-        process = self.start(env, command)
+    def run(
+        self, env: Mapping[str, bytes] = JOB, command: Sequence[str] | None = None, largest: int | None = None
+    ) -> int:
+        """Run it to its end, holding it to what is always promised: exit 0, silent, nothing left. Its pid.
+
+        ``largest``: the most bytes that it may write into a file.
+        """
+        process = self.start(env, command, largest)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, out, err) == (0, b"", b"")
         with pytest.raises(ProcessLookupError):

@@ -7,12 +7,15 @@ import resource
 import signal
 import stat
 import subprocess
+import tempfile
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.shell.hook import HOOKS, JOB, Hook, find, unable, words
+from tests.shell.hook import HOOKS, JOB, SHELLS, Hook, find, unable, words
 
 # The spool
 
@@ -125,7 +128,10 @@ def test_options_of_the_shell_that_calls_it(hook: Hook, option: str) -> None:
 def test_a_working_directory_that_is_gone(hook: Hook) -> None:
     gone = hook.folder / "gone"
     gone.mkdir()
-    hook.run(JOB, [*find(["dash"]), "-c", f'cd "{gone}" && rmdir "{gone}" && exec "$0" "$@"', *hook.command])
+    process = hook.start(JOB, [*find(["dash"]), "-c", f'cd {gone} && rmdir {gone} && exec "$0" "$@"', *hook.command])
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, b"")
+    assert err.count(b"\n") <= 1, "no more than what the shell itself says at its start"
     hook.only_event()
 
 
@@ -149,7 +155,7 @@ def test_two_hundred_at_once_leave_two_hundred_events(shell: list[str], tmp_path
 # What it needs is missing
 
 
-def with_path(name: str, shell: list[str], folder: Path, path: Path) -> Hook:
+def with_path(name: str, shell: Sequence[str], folder: Path, path: Path) -> Hook:
     hook = Hook(name, shell, folder, {"PATH=/usr/bin:/bin": f"PATH={path}"})
     hook.spool.mkdir()
     return hook
@@ -157,7 +163,7 @@ def with_path(name: str, shell: list[str], folder: Path, path: Path) -> Hook:
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_without_mv_the_file_keeps_its_temporary_name(name: str, shell: list[str], tmp_path: Path) -> None:
-    hook = with_path(name, shell, tmp_path, tmp_path / "no such directory")
+    hook = with_path(name, shell, tmp_path, tmp_path / "none")
     hook.run()
     if shell[-1] == "sh" and hook.events():
         unable("this busybox has mv built in")
@@ -165,23 +171,37 @@ def test_without_mv_the_file_keeps_its_temporary_name(name: str, shell: list[str
     assert len(hook.temporaries()) == 1
 
 
-def test_a_file_that_could_not_be_written_whole_keeps_its_temporary_name(hook: Hook) -> None:
-    """A limit on the file's size: the write fails in the middle, with a signal besides."""
-    env = JOB | {"SLURM_JOB_ACCOUNT": b"a" * 100_000}
-    for limit in (0, 1, 4096, 65536, 100_000):
+@pytest.mark.parametrize("name", ["dash", "busybox"])  # bash tries again for 15 s, and then the same
+def test_a_node_without_a_process_to_spare(name: str) -> None:
+    """Shells end themselves where they cannot fork."""
+    with tempfile.TemporaryDirectory() as folder:
+        hook = Hook("epilog", find(SHELLS[name]), Path(folder))
+        hook.spool.mkdir()
+        for path in (hook.spool, hook.folder):
+            path.chmod(0o777)
         process = subprocess.Popen(
             hook.command,
-            env=env,
-            cwd=hook.cwd,
+            env=JOB,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+            user=None if os.geteuid() else 65534,  # root has no such limit
+            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_NPROC, (1, 1)),
         )
-        out, err = process.communicate(timeout=30)
-        assert (process.returncode, out, err) == (0, b"", b"")
+        assert process.communicate(timeout=30) == (b"", b"")
+        assert process.returncode == 0
+        assert (hook.events(), len(hook.temporaries())) == ([], 1)
+
+
+def test_a_file_that_could_not_be_written_whole_keeps_its_temporary_name(hook: Hook) -> None:
+    """A limit on the file's size: the write fails in the middle, with a signal besides."""
+    env = JOB | {"SLURM_JOB_ACCOUNT": b"a" * 100_000}
+    for largest in (0, 1, 4096, 65536, 100_000):
+        hook.run(env, largest=largest)
     assert hook.events() == []
-    assert sorted(path.stat().st_size for path in hook.temporaries())[0] == 0
+    assert len(hook.temporaries()) == 5
+    hook.run(env, largest=110_000)
+    assert len(hook.events()) == 1
 
 
 # Signals

@@ -157,24 +157,28 @@ CREATE TRIGGER accounting_row_new AFTER INSERT ON accounting_row BEGIN
   INSERT OR IGNORE INTO dirty_job VALUES (new.cluster, new.job_id);
 END;
 
-CREATE TRIGGER accounting_row_earlier AFTER UPDATE ON accounting_row BEGIN
-  INSERT OR IGNORE INTO dirty_job VALUES (new.cluster, new.job_id);
+-- Without OR IGNORE: in a trigger that an upsert's update fires, SQLite turns it into OR ABORT.
+CREATE TRIGGER accounting_row_earlier AFTER UPDATE ON accounting_row
+WHEN NOT EXISTS (SELECT 1 FROM dirty_job d WHERE d.cluster = new.cluster AND d.job_id = new.job_id) BEGIN
+  INSERT INTO dirty_job VALUES (new.cluster, new.job_id);
 END;
 
 CREATE TRIGGER hook_event_new AFTER INSERT ON hook_event BEGIN
   INSERT OR IGNORE INTO dirty_job VALUES (new.cluster, new.job_id);
 END;
 
-CREATE TRIGGER hook_event_earlier AFTER UPDATE ON hook_event BEGIN
-  INSERT OR IGNORE INTO dirty_job VALUES (new.cluster, new.job_id);
+CREATE TRIGGER hook_event_earlier AFTER UPDATE ON hook_event
+WHEN NOT EXISTS (SELECT 1 FROM dirty_job d WHERE d.cluster = new.cluster AND d.job_id = new.job_id) BEGIN
+  INSERT INTO dirty_job VALUES (new.cluster, new.job_id);
 END;
 
 CREATE TRIGGER controller_row_new AFTER INSERT ON controller_row BEGIN
   INSERT OR IGNORE INTO dirty_job VALUES (new.cluster, new.job_id);
 END;
 
-CREATE TRIGGER controller_row_earlier AFTER UPDATE ON controller_row BEGIN
-  INSERT OR IGNORE INTO dirty_job VALUES (new.cluster, new.job_id);
+CREATE TRIGGER controller_row_earlier AFTER UPDATE ON controller_row
+WHEN NOT EXISTS (SELECT 1 FROM dirty_job d WHERE d.cluster = new.cluster AND d.job_id = new.job_id) BEGIN
+  INSERT INTO dirty_job VALUES (new.cluster, new.job_id);
 END;
 
 CREATE TABLE attempt (

@@ -145,12 +145,13 @@ def test_two_types_in_one_job_are_told_apart(types_from: str) -> None:
     row = accounting(0, 10, tres="gres/gpu:a100=2,gres/gpu:h100=1,gres/gpu=3")
     slots = [SlotReport("c", "n1", "gpu", i, kind, "", T0) for i, kind in enumerate(["a100", "a100", "h100"])]
     seen = [gpus("n1", 0, 1), gpus("n1", 2, kind="h100")]
-    said = [row, hook("prolog", 70, "0-2")] + ([controller(5, seen, -5, 0)] if types_from == "controller" else [])
+    prolog = hook("prolog", 70, "0-2")
+    looks = [controller(5, seen, -5, 0)] if types_from == "controller" else []
     known = Topology(slots, {}) if types_from == "slots" else NOTHING
-    leases = project(evidence(*said), known).leases
+    leases = project(evidence(row, prolog, *looks), known).leases
     assert {(x.gres_type, x.gres_index) for x in leases} == {("a100", 0), ("a100", 1), ("h100", 2)}
     # Unknown types: the amounts stand, no device is guessed.
-    assert named(project(evidence(*said[:2]), NOTHING).leases) == [(None, None, 1), (None, None, 2)]
+    assert named(project(evidence(row, prolog), NOTHING).leases) == [(None, None, 1), (None, None, 2)]
 
 
 def test_hooks_that_saw_more_than_was_booked_name_nothing() -> None:

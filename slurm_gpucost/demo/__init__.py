@@ -1,0 +1,1 @@
+"""The demo's recording of a real cluster, and its config."""

@@ -1,0 +1,99 @@
+"""Runs the daemon inside the cluster and writes down all that it is told, for record.py: record_inside.py CONFIG FILE."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from slurm_gpucost import daemon
+from slurm_gpucost.services import collect, recording
+from slurm_gpucost.settings import load
+from slurm_gpucost.sources import slurmd_gres
+from slurm_gpucost.sources.nvml import NvmlGpus
+from slurm_gpucost.sources.sacct import Slice
+from slurm_gpucost.sources.scontrol import Asked
+from slurm_gpucost.sources.spool import SpoolFile
+
+
+class Tap:
+    """Writes items; what a witness repeats without a change is written once in ten times."""
+
+    def __init__(self, path: str) -> None:
+        self.file = gzip.open(path, "wt", encoding="utf-8")  # noqa: SIM115  # closed when the daemon ends
+        self.lock = threading.Lock()
+        self.last: dict[str, tuple[str, int]] = {}
+
+    def write(self, item: dict[str, Any]) -> None:
+        with self.lock:
+            self.file.write(json.dumps(item, separators=(",", ":")) + "\n")
+
+    def write_change(self, item: dict[str, Any], said: str) -> None:
+        before, times = self.last.get(item["kind"], ("", 0))
+        self.last[item["kind"]] = (said, times + 1)
+        if said != before or times % 10 == 0:
+            self.write(item)
+
+
+def main() -> None:
+    settings = load(Path(sys.argv[1]))
+    tap = Tap(sys.argv[2])
+    take_events, take_accounting, take_controller = (
+        collect.take_events,
+        collect.take_accounting,
+        collect.take_controller,
+    )
+    ask_slurmd, list_devices, read_device = slurmd_gres.ask, NvmlGpus.devices, NvmlGpus.read
+
+    def events(ledger: Any, settings: Any, files: Iterable[SpoolFile], now_ms: int) -> Any:
+        kept = list(files)
+        for file in kept:
+            tap.write(recording.event(file))
+        return take_events(ledger, settings, kept, now_ms)
+
+    def accounting(ledger: Any, settings: Any, reply: Slice, at_ms: int, *, current: bool) -> Any:
+        said = reply.text.replace(reply.separator, "|")
+        tap.write_change(recording.accounting(reply, at_ms, current), said)
+        return take_accounting(ledger, settings, reply, at_ms, current=current)
+
+    def controller(ledger: Any, settings: Any, asked: Asked, at_ms: int) -> Any:
+        said = "\n".join(line for line in asked.jobs.splitlines() if "RunTime=" not in line and "LastSched" not in line)
+        tap.write_change({"kind": "scontrol", "at_ms": at_ms, **asked._asdict()}, said)
+        return take_controller(ledger, settings, asked, at_ms)
+
+    def slurmd(command: str, node: str, timeout_seconds: float = 20) -> str:
+        text = ask_slurmd(command, node, timeout_seconds)
+        tap.write({"kind": "gres", "at_ms": daemon.now_ms(), "node": node, "text": text})
+        return text
+
+    def devices(self: NvmlGpus, now_ms: int) -> Any:
+        reports = list_devices(self, now_ms)
+        tap.write_change(recording.devices(reports, now_ms), repr([report.digest for report in reports]))
+        return reports
+
+    def reading(self: NvmlGpus, device: str, clock: Any) -> Any:
+        made = read_device(self, device, clock)
+        tap.write(recording.reading(made))
+        return made
+
+    for module, name, tapped in (
+        (collect, "take_events", events),
+        (collect, "take_accounting", accounting),
+        (collect, "take_controller", controller),
+        (slurmd_gres, "ask", slurmd),
+    ):
+        setattr(module, name, tapped)
+    NvmlGpus.devices, NvmlGpus.read = devices, reading  # type: ignore[method-assign]
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    daemon.run(settings, settings.ledger, stop)
+    tap.file.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""NvmlGpus and the sampler with the real nvidia-ml-py over the stand-in, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from tests.fakenvml.harness import FakeNvml
+
+PRELUDE = """
+import json, time
+from dataclasses import astuple
+from slurm_gpucost.domain.errors import SourceError
+from slurm_gpucost.sources.nvml import NvmlGpus
+wall = lambda: time.time_ns() // 1_000_000
+gpus = NvmlGpus()
+"""
+OPEN = PRELUDE + "gpus.open()\ndevices = gpus.devices(wall())\n"
+
+
+def test_the_devices_as_the_driver_lists_them(nvml: FakeNvml) -> None:
+    nvml.write(
+        """
+        driver 550.54.15
+        devices 3
+        device 0 uuid GPU-a
+        device 0 minor 2
+        device 0 name NVIDIA A100-SXM4-80GB
+        device 0 serial 1650
+        device 0 pci 00000000:3B:00.0
+        device 0 mig 1
+        device 1 uuid GPU-b
+        device 1 lacks serial
+        device 1 lacks mig
+        device 1 lacks minor
+        device 1 lacks memory
+        error nvmlDeviceGetHandleByIndex_v2 2 GPU_IS_LOST
+        """
+    )
+    a, b = nvml.run(OPEN + "print(json.dumps([[*d[:1], *d[4:]] for d in devices]))")
+    assert a == ["GPU-a", "NVIDIA A100-SXM4-80GB", "1650", 2, 0, "00000000:3B:00.0", 81920 << 20, 1, "550.54.15"]
+    assert b == ["GPU-b", "Fake GPU 80GB", "", None, 1, "00000000:02:00.0", None, None, "550.54.15"]
+
+
+def test_a_reading_has_the_counter_and_every_sample_once(nvml: FakeNvml) -> None:
+    scenario = """
+        devices 1
+        clock_ms {at}
+        device 0 uuid GPU-a
+        device 0 energy 5000 1000 1700000000000
+        device 0 memory_used_mib 100
+        device 0 samples 20 100
+        device 0 util 0 10 1
+        device 0 util 1700000000000 60 6
+        """
+    nvml.write(scenario.format(at=1_700_000_000_050))
+    process = nvml.start(
+        OPEN
+        + """
+first = gpus.read("GPU-a", wall)
+again = gpus.read("GPU-a", wall)
+print("ready", flush=True)
+while gpus._nvml.nvmlDeviceGetTotalEnergyConsumption(gpus._nvml.nvmlDeviceGetHandleByIndex(0)) == first.energy_mj:
+    time.sleep(0.01)
+print(json.dumps([astuple(r) for r in (first, again, gpus.read("GPU-a", wall))]))
+"""
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    nvml.write(scenario.format(at=1_700_000_000_290))
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    first, again, later = json.loads(out)
+    zero = 1_700_000_000_000
+    now = time.time_ns() // 1_000_000
+    assert now - 60_000 < first[1] <= again[1] <= later[1] <= now, "the time is the caller's clock"
+    assert first[0] == "GPU-a"
+    assert first[2] == 5_050
+    assert first[3] == [[zero + k * 100, 10] for k in range(-19, 0)] + [[zero, 60]]
+    assert first[4][-1] == [zero, 6]
+    assert first[5:] == [60, 6, 100 << 20, None]
+    assert (again[2], again[3], again[4], again[5:7]) == (5_050, [], [], [60, 6])
+    assert (later[2], later[3]) == (5_290, [[zero + 100, 60], [zero + 200, 60]])
+    assert later[4] == [[zero + 100, 6], [zero + 200, 6]]
+
+
+def test_what_a_device_does_not_tell_is_none_and_a_lost_one_is_an_error(nvml: FakeNvml) -> None:
+    nvml.write(
+        """
+        devices 4
+        device 0 lacks energy
+        device 0 lacks util
+        device 0 lacks samples
+        device 0 lacks memory
+        device 1 samples 0 100
+        device 1 lacks memory_v2
+        device 1 memory_used_mib 7
+        error nvmlDeviceGetTotalEnergyConsumption 2 GPU_IS_LOST
+        error nvmlDeviceGetTotalEnergyConsumption 3 UNKNOWN
+        """
+    )
+    told = nvml.run(OPEN + "print(json.dumps([astuple(gpus.read(d.device, wall))[2:] for d in devices]))")
+    assert told == [
+        [None, [], [], None, None, None, None],
+        [0, [], [], 0, 0, (512 + 7) << 20, None],
+        [None, [], [], None, None, None, "GPU is lost"],
+        [None, [], [], None, None, None, "Unknown Error"],
+    ]
+
+
+SAY_WHY = """
+try:
+    gpus.open()
+except SourceError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+def test_why_there_is_no_driver_in_one_line(nvml: FakeNvml) -> None:
+    nvml.write("devices 1\nerror nvmlInitWithFlags * LIB_RM_VERSION_MISMATCH")
+    assert "differ in version: reload the module or reboot" in nvml.run(PRELUDE + SAY_WHY)
+    nvml.write("devices 1\nerror nvmlInitWithFlags * UNKNOWN")
+    assert nvml.run(PRELUDE + SAY_WHY) == "the NVIDIA driver cannot be opened: Unknown Error"
+    nvml.scenario.unlink()
+    assert nvml.run(PRELUDE + SAY_WHY).startswith("the NVIDIA driver is not loaded")
+
+
+def test_a_host_without_the_library(nvml: FakeNvml) -> None:
+    nvml.library = nvml.scenario.parent
+    assert nvml.run(PRELUDE + SAY_WHY) == "no NVIDIA driver: libnvidia-ml.so.1 is not on this host"
+
+
+def test_it_can_be_closed_and_opened_again(nvml: FakeNvml) -> None:
+    said = nvml.run(
+        OPEN
+        + """
+gpus.close()
+gpus.close()
+try:
+    gpus.devices(0)
+except SourceError as error:
+    said = str(error)
+gpus.open()
+print(json.dumps([said, len(gpus.devices(0))]))
+"""
+    )
+    assert said == ["the NVIDIA driver is not open", 2]
+
+
+def test_the_sampler_outlives_a_driver_that_hangs(nvml: FakeNvml) -> None:
+    """Energy and utilization before the hang come out, and the process ends with the call still hanging."""
+    at = time.time_ns() // 1_000_000
+    plain = f"devices 2\ndevice * energy 0 1000000 {at}\ndevice * util 0 50 20\n"
+    nvml.write(plain)
+    process = nvml.start(
+        PRELUDE
+        + """
+from slurm_gpucost.services.sampler import Sampler
+sampler = Sampler(gpus, 0.05, wall, hung_after_seconds=0.3)
+sampler.start()
+while sampler.state != "ok":
+    time.sleep(0.01)
+time.sleep(0.6)
+print("ready", flush=True)
+while not sampler.hung(wall()):
+    time.sleep(0.01)
+began = time.monotonic()
+state = sampler.state
+sampler.cut(wall() - 1000)
+inventory, windows = sampler.drain()
+windows += sampler.stop(20)
+print(json.dumps([state, time.monotonic() - began, len(inventory), [astuple(w) for w in windows]]))
+"""
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    nvml.write(plain + "hang nvmlDeviceGetTotalEnergyConsumption 1 forever\n")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    state, took, devices, windows = json.loads(out)
+    assert state.startswith("hung since 20")
+    assert took < 1
+    assert devices == 2
+    assert {window[0][-1] for window in windows} == {"0", "1"}
+    for window in windows:
+        _, start, end, observed, energy, energy_observed, sm, sm_observed, memctl, memctl_observed, *_ = window
+        assert end - start == observed == energy_observed == sm_observed == memctl_observed
+        assert (sm, memctl) == (50 * observed, 20 * observed)
+        # a counter and a clock that are read one after the other are never quite of one moment
+        assert abs(energy - 1_000 * observed) <= 50_000
+    assert sum(window[3] for window in windows) >= 2 * 400
+
+
+def test_the_sampler_sees_a_counter_start_again(nvml: FakeNvml) -> None:
+    at = time.time_ns() // 1_000_000
+    nvml.write(f"devices 1\ndevice 0 energy 900000000 1000000 {at}\ndevice 0 energy_reset_ms {at + 1_000}\n")
+    windows = nvml.run(
+        PRELUDE
+        + f"""
+from slurm_gpucost.services.sampler import Sampler
+sampler = Sampler(gpus, 0.05, wall)
+sampler.start()
+while wall() < {at} + 1_600:
+    time.sleep(0.01)
+print(json.dumps([astuple(w) for w in sampler.stop(5)]))
+"""
+    )
+    observed = sum(window[3] for window in windows)
+    energy, energy_observed = sum(window[4] for window in windows), sum(window[5] for window in windows)
+    assert 0 < observed - energy_observed < observed / 2, "the interval of the reset, and no other, is unknown"
+    assert 0 < energy <= 1_000 * energy_observed + 50_000

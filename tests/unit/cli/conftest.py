@@ -1,0 +1,108 @@
+"""A site in a directory of its own: config by ``init``, ledger by ``backfill --from-file``, clock in our hands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from slurm_gpucost.cli import options
+from slurm_gpucost.cli.app import app
+
+Run = Callable[..., Result]
+BERLIN = ZoneInfo("Europe/Berlin")
+NOW = datetime(2026, 11, 23, 14, 5, 30, tzinfo=BERLIN)
+SAVED = """\
+JobIDRaw|JobID|User|Account|Partition|State|Submit|Start|End|ElapsedRaw|NodeList|AllocTRES
+11|11|alice|physics|main|COMPLETED|2026-10-05T10:00:00|2026-10-05T10:00:05|2026-10-05T12:00:05|7200|n1|cpu=2,gres/gpu=2,gres/gpu:a100=2
+12|12|bob|physics|main|CANCELLED by 1000|2026-10-05T10:00:00|2026-10-05T10:00:05|2026-10-05T12:00:06|7201|n1|cpu=2,gres/shard=3
+13|20_7|bob|bio|debug|FAILED|2026-10-31T23:30:00|2026-10-31T23:30:00|2026-11-01T00:30:00|3600|n2|cpu=1,gres/gpu=1,gres/gpu:a100=1
+"""
+UNPRICED = (
+    "14|14|bob|bio|main|COMPLETED|2026-10-06T10:00:00|2026-10-06T10:00:05|2026-10-06T12:00:05|7200|n9|gres/gpu:h300=1\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "now_ms", lambda: int(NOW.timestamp() * 1000) + 789)
+    for name in ("GPUCOST_CONFIG", "GPUCOST_LEDGER", "GPUCOST_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def gpucost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+
+    def run(*words: str, input: str | None = None) -> Result:
+        return runner.invoke(app, list(words), input=input)
+
+    return run
+
+
+@pytest.fixture
+def made(gpucost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The same with a config, named by the environment."""
+    result = gpucost(
+        "init", "--config", "gpucost.toml", "--timezone", "Europe/Berlin", "--currency", "EUR", "--cluster", "t",
+        "--gpu", "a100=500x12000", "--shards", "4", "--ledger", "ledger.db", "--spool", "spool",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    monkeypatch.setenv("GPUCOST_CONFIG", str(tmp_path / "gpucost.toml"))
+    return gpucost
+
+
+@pytest.fixture
+def site(made: Run) -> Run:
+    """The same with three jobs of October in the ledger."""
+    result = made("backfill", "--from-file", "-", input=SAVED)
+    assert result.exit_code == 0, result.output
+    return made
+
+
+@pytest.fixture
+def sacct(made: Run, tmp_path: Path) -> Callable[[str], None]:
+    """Put a shell script in sacct's place."""
+
+    def install(script: str) -> None:
+        path = tmp_path / "sacct"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        config = tmp_path / "gpucost.toml"
+        config.write_text(config.read_text().replace('command = "sacct"', f'command = "{path}"'))
+
+    return install
+
+
+@pytest.fixture
+def ask(site: Run) -> Callable[..., Any]:
+    """What the command prints as JSON."""
+
+    def run(*words: str) -> Any:
+        result = site(*words, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def unpriced(site: Run) -> Run:
+    """The site with a fourth job, on a kind of GPU that the config does not know."""
+    header = SAVED.splitlines()[0]
+    assert site("backfill", "--from-file", "-", input=f"{header}\n{UNPRICED}").exit_code == 0
+    return site
+
+
+@pytest.fixture
+def saved() -> str:
+    """What sacct printed of three jobs of October."""
+    return SAVED

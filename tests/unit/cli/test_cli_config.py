@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from typer.testing import Result
+
+Run = Callable[..., Result]
+
+
+def test_a_config_with_no_ledger_yet(made: Run) -> None:
+    result = made("config", "check")
+    assert result.exit_code == 0
+    assert "no faults; cluster t, Europe/Berlin, EUR" in result.stdout
+    assert "500 x a100" in result.stdout and "not there yet" in result.stdout
+
+
+def test_all_faults_in_one_go(made: Run, tmp_path: Path) -> None:
+    config = tmp_path / "gpucost.toml"
+    text = config.read_text().replace('"Europe/Berlin"', '"Nowhere"', 1).replace("devices = 500", "devices = 0")
+    config.write_text(text + 'colour = "red"\n')
+    result = made("config", "check")
+    assert result.exit_code == 2 and result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3 and all(line.startswith(f"gpucost: {config}: ") for line in lines)
+    for key in ("timezone", "pools.main.skus.a100.devices", "pools.main.skus.a100.colour"):
+        assert sum(f": {key}: " in line for line in lines) == 1
+    told = made("config", "check", "--json")
+    assert told.exit_code == 2
+    assert [f"gpucost: {fault}" for fault in json.loads(told.stdout)["faults"]] == lines
+
+
+def test_a_gpu_that_no_sku_prices_is_a_finding(unpriced: Run) -> None:
+    result = unpriced("config", "check")
+    assert result.exit_code == 1
+    assert "finding: " in result.stdout and "gres/gpu:h300 is used and no SKU prices it" in result.stdout
+    told = unpriced("config", "check", "--json")
+    assert told.exit_code == 1
+    answer = json.loads(told.stdout)
+    assert answer["faults"] == [] and len(answer["findings"]) == 1
+
+
+def test_no_findings(site: Run) -> None:
+    assert site("config", "check").exit_code == 0
+
+
+def test_status(unpriced: Run) -> None:
+    result = unpriced("status")
+    assert result.exit_code == 0
+    assert "attempts" in result.stdout and "gres/gpu:h300 is used" in result.stdout
+    answer = json.loads(unpriced("status", "--json").stdout)
+    assert answer["counts"]["attempts"] == 4
+    assert any("h300" in finding for finding in answer["findings"])
+
+
+def test_rebuild_says_what_it_made(site: Run) -> None:
+    assert site("rebuild").stdout == "3 jobs: 3 attempts, 3 leases\n"
+    assert json.loads(site("rebuild", "--json").stdout) == {"jobs": 3, "attempts": 3, "leases": 3}
+
+
+def test_rates_explain(made: Run) -> None:
+    result = made("rates", "explain", "--month", "2026-12")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("a100 in pool main, 2026-12: 0.5697 EUR per GPU-hour\n")
+    assert "gpucost.toml: pools.main.tariff_per_kwh" in result.stdout
+    rows = json.loads(made("rates", "explain", "--json").stdout)
+    assert [(row["sku"], row["month"], row["unit_price"]) for row in rows] == [("a100", "2026-11", "0.5697")]
+    assert made("rates", "explain", "--month", "2026-13").exit_code == 2

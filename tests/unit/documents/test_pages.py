@@ -1,0 +1,171 @@
+"""What people read, against golden files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from slurm_gpucost.documents import derivation, invoice, jobs, report, status
+from slurm_gpucost.documents.table import choose, parsable, table
+from slurm_gpucost.documents.times import length, local, with_offset
+
+KOLKATA = ZoneInfo("Asia/Kolkata")
+BERLIN = ZoneInfo("Europe/Berlin")
+Golden = Callable[[str, str], None]
+
+LINES = [
+    {"pool": "main", "sku": sku, "user": user, "gpu_hours": hours, "unit_price": price, "amount": amount}
+    for sku, user, hours, price, amount in [
+        ("a100", "alice", "1250.500000", "0.5697", "712.41"),
+        ("h200", "alice", "0.000278", "2.1000", "0.00"),
+        ("a100", "bob", "3.750000", "0.5697", "2.14"),
+    ]
+]  # fmt: skip
+INVOICE: dict[str, Any] = {
+    "kind": "invoice", "cluster": "t", "account": "physics", "period_start": "2026-10-01T00:00:00+05:30",
+    "period_end": "2026-11-01T00:00:00+05:30", "status": "provisional", "currency": "INR", "total": "714.55",
+    "lines": LINES,
+}  # fmt: skip
+STATEMENT = {**INVOICE, "kind": "statement", "user": "bob", "total": "2.14", "lines": LINES[2:]}
+
+
+def lease(**changed: Any) -> dict[str, Any]:
+    return {
+        "node": None, "device": None, "index": None, "count": 1, "share": "1", "start": 0, "end": 1,
+        "start_evidence": "sacct", "end_evidence": "sacct", "gres": "gpu:a100", "sku": "a100", "energy_kwh": None,
+        **changed,
+    }  # fmt: skip
+
+
+def attempt(job_id: str, **changed: Any) -> dict[str, Any]:
+    return {
+        "cluster": "t", "job_id": job_id, "submit": 1791187200, "start": 1791187205, "end": 1791194405,
+        "state": "COMPLETED", "user": "alice", "account": "physics", "gpu_seconds": "14400", "leases": [lease(count=2)],
+        "partition": "main", "qos": "normal", "wckey": "", "job_name": "train", "array_job_id": None,
+        "array_task_id": None, "het_job_id": None, "het_offset": None, "exit_code": "0:0", "eligible": 1791187201,
+        "elapsed_seconds": "7200", "suspended_seconds": "0", "nodes": "n[1-2]", "alloc_tres": "cpu=2,gres/gpu=2",
+        "billable": True, "held": "", **changed,
+    }  # fmt: skip
+
+
+SEEN = [lease(node="n1", index=i, energy_kwh="0.250000") for i in (0, 1, 3)] + [lease(node="n2", index=0)]
+JOBS = [
+    attempt("11"),
+    attempt("12", job_name="evil\x1b[2J|name", array_job_id=12, array_task_id=3, leases=SEEN, gpu_seconds="28800"),
+    attempt("15", user="bob", state="RUNNING", end=None, leases=[lease(count=3, share="1/8")], gpu_seconds="2700.375"),
+    attempt("16", leases=[lease(gres="gpu:h300", sku=None)], elapsed_seconds="100000", gpu_seconds="100000"),
+    attempt("17", submit=None, billable=False, held="known from hooks alone", leases=[lease(share=None, gres="shard")]),
+    attempt("18", het_job_id=17, het_offset=1, leases=[], gpu_seconds="0", state="FAILED"),
+]
+
+
+def test_jobs(golden: Golden) -> None:
+    golden("jobs", table(choose(jobs.columns(KOLKATA), jobs.DEFAULT, "-o"), JOBS))
+
+
+def test_jobs_with_every_column(golden: Golden) -> None:
+    golden("jobs_all_columns", parsable(jobs.columns(BERLIN), JOBS))
+
+
+def test_report(golden: Golden) -> None:
+    rows = [
+        {"cluster": "t", "account": "physics", "user": u, "sku": s, "gpu_seconds": q, "cost": c, "currency": "EUR"}
+        for u, s, q, c in [("", "a100", "19800.750", "3.13"), ("alice", "a100", "14400.000", "2.28"),
+                           ("bob", "a100", "5400.750", "0.85"), ("bob", None, "7200.000", None)]
+    ]  # fmt: skip
+    columns = choose(
+        report.columns("Hours", {"alice": "Alice Arendt", "bob": ""}.__getitem__), report.DEFAULT, "format="
+    )
+    golden("report", report.heading(1790805600, 1793487600, "Hours", "EUR", BERLIN) + table(columns, rows))
+
+
+def test_report_in_minutes_and_seconds() -> None:
+    row = {"gpu_seconds": "5400.750"}
+    shown = {unit: next(c for c in report.columns(unit, str) if c.name == "Used").text(row) for unit in report.UNITS}
+    assert shown == {"Seconds": "5401", "Minutes": "90.01", "Hours": "1.5002"}
+
+
+def test_invoice_and_statement(golden: Golden) -> None:
+    golden("invoice", invoice.page(INVOICE))
+    golden("statement", invoice.page(STATEMENT))
+
+
+def test_the_total_stands_under_the_amounts() -> None:
+    for made in (INVOICE, STATEMENT, {**INVOICE, "total": "123456789012345.67"}):
+        text = invoice.page(made).splitlines()
+        total = next(line for line in text if line.startswith("Total "))
+        assert total.endswith(made["total"])
+        heading = next(line for line in text if line.startswith("User "))
+        assert len(total) >= len(heading)
+
+
+def test_only_an_open_period_is_called_provisional() -> None:
+    assert "PROVISIONAL" in invoice.page(INVOICE)
+    assert "PROVISIONAL" not in invoice.page({**INVOICE, "status": "closed"})
+
+
+def test_several_invoices_are_told_apart() -> None:
+    text = invoice.pages([INVOICE, {**INVOICE, "account": "bio"}])
+    assert text.count("\nAccount:") == 2 and "=" * 80 in text
+    assert invoice.pages([]) == ""
+
+
+def test_invoice_lines_for_csv_carry_their_invoice() -> None:
+    rows = invoice.lines([INVOICE])
+    assert [(row["account"], row["user"], row["amount"]) for row in rows] == [
+        ("physics", "alice", "712.41"), ("physics", "alice", "0.00"), ("physics", "bob", "2.14"),
+    ]  # fmt: skip
+    assert all(field in row for row in rows for field in invoice.FIELDS)
+
+
+def test_a_name_cannot_forge_an_invoice() -> None:
+    text = invoice.page({**INVOICE, "account": "x\nTotal: 0\x1b[1A"})
+    assert "x\\nTotal: 0\\x1b[1A" in text
+
+
+def test_derivation(golden: Golden) -> None:
+    config, sku = "/etc/gpucost/gpucost.toml", "pools.main.skus.a100"
+    keys = [f"{sku}.{key}" for key in ("devices", "purchase_price", "residual_value", "life_years", "purchase_date")]
+    steps = [
+        ("Devices", "devices", "500.00", "devices", keys[:1]),
+        ("Depreciation", "devices x (purchase_price - residual_value) / life_years", "1200000.00", "EUR/year", keys),
+        ("Staff", "staff", "0.00", "EUR/year", ["pools.main.yearly_costs.staff"]),
+        ("Annual cost", "sum of the above", "1746624.00", "EUR/year", []),
+        ("Rate", "annual cost / planned GPU-hours", "0.5697", "EUR/GPU-hour", []),
+    ]
+    row = {
+        "pool": "main", "sku": "a100", "month": "2026-10", "currency": "EUR", "unit_price": "0.5697",
+        "rate_exact": "36388/63875", "notes": ["a100 is written off since 2026-11-01"],
+        "steps": [
+            {"label": a, "formula": b, "value": c, "unit": d, "sources": [{"file": config, "key": key} for key in e]}
+            for a, b, c, d, e in steps
+        ],
+    }  # fmt: skip
+    golden("derivation", derivation.page(row))
+    assert derivation.pages([row, row]).count("in pool main") == 2
+
+
+def test_status(golden: Golden) -> None:
+    answer = {
+        "ledger": "/var/lib/gpucost/ledger.db",
+        "counts": {"accounting_rows": 1000000, "attempts": 12, "held_attempts": 0, "first_ms": 1791187205000},
+        "witnesses": [
+            {"witness": "sacct", "cluster": "t", "last_seen": 1792891800, "counts_running_up_to": 1792891800},
+            {"witness": "scontrol", "cluster": "t", "last_seen": None, "counts_running_up_to": None},
+        ],
+        "findings": ["gres/gpu:h300 is used and no SKU prices it", "sacct: \x1b[31mrefused"],
+    }
+    golden("status", status.page(answer, BERLIN))
+    calm = status.page({**answer, "witnesses": [], "findings": []}, BERLIN)
+    assert "none has been asked yet" in calm and "No findings." in calm
+
+
+def test_times() -> None:
+    assert local(1791187205, KOLKATA) == "2026-10-05T13:30:05"
+    assert local(None, KOLKATA) == "Unknown", "as sacct says it"
+    assert with_offset(1792891800, BERLIN) == "2026-10-25 02:30:00+01:00", "the second 02:30 of that night"
+    assert with_offset(1792891800 - 3600, BERLIN) == "2026-10-25 02:30:00+02:00"
+    assert [length(s) for s in (0, 59, 3600, 86399, 86400, 100000)] == [
+        "00:00:00", "00:00:59", "01:00:00", "23:59:59", "1-00:00:00", "1-03:46:40",
+    ]  # fmt: skip
