@@ -92,7 +92,7 @@ def _from_file(found: Site, name: str, observed_at: str | None, timezone: str | 
             raise UsageError(f"--timezone: {error}") from None
     path = None if name == "-" else Path(name)
     if observed_at is not None:
-        seen_ms = parse_time(observed_at, now_ms(), zone, "--observed-at")
+        seen_ms = parse_time(observed_at, now_ms(), found.settings.timezone, "--observed-at")
     with _opened(path) as stream:
         if observed_at is None:
             seen_ms = service.file_time_ms(path) if path else now_ms()

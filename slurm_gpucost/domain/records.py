@@ -97,9 +97,13 @@ class Topology:
         return self._shards.get(gres_type, 0)
 
     def slot(self, cluster: str, node: str, index: int, at_ms: int) -> SlotReport | None:
-        """What was in that slot at ``at_ms``: the last report before, or else the first one after."""
+        """What was in that slot at ``at_ms``: the last report before, or else the first one after.
+
+        A report that names a device goes before one made while no driver could tell it.
+        """
         reports = self._slots.get((cluster, node, index))
         if not reports:
             return None
+        reports = [r for r in reports if r.device] or reports
         before = [r for r in reports if r.observed_at_ms <= at_ms]
         return before[-1] if before else reports[0]

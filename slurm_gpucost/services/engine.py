@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from slurm_gpucost.domain.errors import LedgerError, SourceError
+from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.domain.evidence import DeviceReport
 from slurm_gpucost.ledger.projector import pending
 from slurm_gpucost.ledger.queries import ask
@@ -55,8 +55,8 @@ class Engine:
             try:
                 work()
                 self._say(name, "")
-            except (LedgerError, OSError) as error:
-                self._say(name, str(error))
+            except Exception as error:  # whatever it is, the daemon goes on and says it
+                self._say(name, _told(error))
         self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._ask_accounting)
         if self.settings.controller_enabled:
             self._ask_when_due("scontrol", self.settings.controller_interval_seconds, self._ask_controller)
@@ -90,6 +90,7 @@ class Engine:
                 log.info("%s: works again", what)
 
     def _replies(self) -> None:
+        """One reply may fail: the others are taken in the next round."""
         while True:
             try:
                 take = self._done.get_nowait()
@@ -135,7 +136,7 @@ class Engine:
         threading.Thread(target=run, name=name, daemon=True).start()
 
     def _failed(self, name: str, error: Exception) -> None:
-        said = str(error) if isinstance(error, SourceError) else f"{type(error).__name__}: {error}"
+        said = _told(error)
         self._say(name, said)
         if name in self._due:
             collect.take_failure(self.ledger, self.settings, name, self.clock(), said)
@@ -186,3 +187,9 @@ class Engine:
     def _take_slots(self, node: str, gres: list[slurmd_gres.GresSlot]) -> None:
         slots = slurmd_gres.slots(self.settings.cluster, node, gres, self._devices, self.clock())
         collect.take_inventory(self.ledger, [], slots)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, (GpucostError, OSError)):
+        return str(error)
+    return f"internal error: {type(error).__name__}: {error}"

@@ -19,9 +19,9 @@ from slurm_gpucost.domain.tres import GPU_GRES, parse_index_list
 from slurm_gpucost.sources import command
 
 ENVIRONMENT = {"SLURM_TIME_FORMAT": "%s", "TZ": "UTC", "LC_ALL": "C"}
-_RECORD = re.compile(r"^JobId=(?P<job>\d+) ", re.MULTILINE)
+_RECORD = re.compile(r"^JobId=(?P<job>\d{1,15}) ", re.MULTILINE | re.ASCII)
 _NODE_LINE = re.compile(r"^ {5}Nodes=(?P<nodes>\S+) CPU_IDs=\S* Mem=\S* GRES=(?P<gres>\S*)\s*$")
-_GRES = re.compile(r"(?P<name>[^:,()]+)(?::(?P<type>[^:(),]+))?:(?P<count>\d+)\((?P<where>[^)]*)\)")
+_GRES = re.compile(r"(?P<name>[^:,()]+)(?::(?P<type>[^:(),]+))?:(?P<count>\d{1,9})\((?P<where>[^)]*)\)")
 _ONCE = {
     "user": re.compile(r"^   UserId=(\S+)\(\d+\) ", re.MULTILINE),
     "uid": re.compile(r"^   UserId=\S+\((\d+)\) ", re.MULTILINE),
@@ -67,7 +67,10 @@ def parse(asked: Asked, cluster: str, observed_at_ms: int) -> Reply:
     found: dict[int, list[ControllerRow]] = {}
     doubtful: set[int] = set()
     for job, body in _records(asked.jobs, owners):
-        row = _row(job, owners[job], body, cluster, observed_at_ms)
+        try:
+            row = _row(job, owners[job], body, cluster, observed_at_ms)
+        except (ValueError, OverflowError):  # a number or hostlist that Slurm never writes: forged
+            row = None
         if row is None:
             doubtful.add(job)
         else:
@@ -132,7 +135,7 @@ _UNFINISHED = frozenset(
 
 
 def _ms(text: str) -> int | None:
-    if text.isdigit():
+    if text.isdigit() and len(text) <= 15:
         return int(text) * 1000 or None
     try:
         return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell.hook import HOOKS, Hook, find, unable
+from tests.shell.hook import HOOKS, REPOSITORY, Hook, find, unable
+
+BENCHMARK = REPOSITORY / "benchmarks" / "hook"
 
 
 def code(name: str) -> list[str]:
@@ -87,3 +89,13 @@ def test_each_can_be_installed_alone(name: str, tmp_path: Path) -> None:
     hook = Hook(name, [], tmp_path)
     hook.run()
     hook.only_event()
+
+
+def test_the_benchmark_runs_and_compares_all_four() -> None:
+    done = subprocess.run([sys.executable, str(BENCHMARK), "--runs", "3"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {line[:16].strip(): line[16:].split() for line in done.stdout.splitlines()[2:]}
+    assert list(rows) == ["/bin/true", "gpucost-prolog", "gpucost-epilog", "python3 -c pass"]
+    for p50, p99, _, _ in rows.values():
+        assert 0 < float(p50) <= float(p99)
+    assert rows["python3 -c pass"][2] == rows["/bin/true"][3] == "1.00"

@@ -18,15 +18,15 @@ from slurm_gpucost.cli.app import app
 Run = Callable[..., Result]
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 23, 14, 5, 30, tzinfo=BERLIN)
-SAVED = """\
-JobIDRaw|JobID|User|Account|Partition|State|Submit|Start|End|ElapsedRaw|NodeList|AllocTRES
-11|11|alice|physics|main|COMPLETED|2026-10-05T10:00:00|2026-10-05T10:00:05|2026-10-05T12:00:05|7200|n1|cpu=2,gres/gpu=2,gres/gpu:a100=2
-12|12|bob|physics|main|CANCELLED by 1000|2026-10-05T10:00:00|2026-10-05T10:00:05|2026-10-05T12:00:06|7201|n1|cpu=2,gres/shard=3
-13|20_7|bob|bio|debug|FAILED|2026-10-31T23:30:00|2026-10-31T23:30:00|2026-11-01T00:30:00|3600|n2|cpu=1,gres/gpu=1,gres/gpu:a100=1
-"""
-UNPRICED = (
-    "14|14|bob|bio|main|COMPLETED|2026-10-06T10:00:00|2026-10-06T10:00:05|2026-10-06T12:00:05|7200|n9|gres/gpu:h300=1\n"
+HEADER = "JobIDRaw|JobID|User|Account|Partition|State|Submit|Start|End|ElapsedRaw|NodeList|AllocTRES\n"
+MORNING = "2026-10-05T10:00:00|2026-10-05T10:00:05"
+SAVED = (
+    f"{HEADER}11|11|alice|physics|main|COMPLETED|{MORNING}|2026-10-05T12:00:05|7200|n1|cpu=2,gres/gpu=2,gres/gpu:a100=2\n"
+    f"12|12|bob|physics|main|CANCELLED by 1000|{MORNING}|2026-10-05T12:00:06|7201|n1|cpu=2,gres/shard=3\n"
+    "13|20_7|bob|bio|debug|FAILED|2026-10-31T23:30:00|2026-10-31T23:30:00|2026-11-01T00:30:00|3600|n2|gres/gpu:a100=1\n"
 )
+"""The last one is a task of an array that ran over the end of October."""
+UNPRICED = f"{HEADER}14|14|bob|bio|main|COMPLETED|{MORNING}|2026-10-05T12:00:05|7200|n9|gres/gpu:h300=1\n"
 
 
 @pytest.fixture(autouse=True)
@@ -97,8 +97,7 @@ def ask(site: Run) -> Callable[..., Any]:
 @pytest.fixture
 def unpriced(site: Run) -> Run:
     """The site with a fourth job, on a kind of GPU that the config does not know."""
-    header = SAVED.splitlines()[0]
-    assert site("backfill", "--from-file", "-", input=f"{header}\n{UNPRICED}").exit_code == 0
+    assert site("backfill", "--from-file", "-", input=UNPRICED).exit_code == 0
     return site
 
 

@@ -92,7 +92,8 @@ def test_the_printed_command_writes_what_from_file_reads(
     made: Run, sacct: Callable[[str], None], tmp_path: Path
 ) -> None:
     sacct(
-        "for word; do case $word in --format=*) columns=${word#--format=};; --delimiter=*) d=${word#--delimiter=};; esac; done\n"
+        "for word; do case $word in\n"
+        "--format=*) columns=${word#--format=};; --delimiter=*) d=${word#--delimiter=};; esac; done\n"
         'echo "$columns" | tr , "$d"\n'
         '[ "$SLURM_TIME_FORMAT" = %s ] || exit 3\n'
         'for c in $(echo "$columns" | tr , " "); do case $c in\n'

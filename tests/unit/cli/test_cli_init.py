@@ -56,7 +56,7 @@ def test_a_config_is_never_overwritten_without_force(gpucost: Run, tmp_path: Pat
         ("--currency", "EURO", "'EURO' is no ISO 4217 currency code"),
         ("--gpu", "a100", "write TYPE=COUNTxPRICE, like a100=500x12000"),
         ("--gpu", "a100=0x5", "write TYPE=COUNTxPRICE"),
-        ("--shards", "-1", "-1"),
+        ("--shards", "-1", "--shards"),
     ],
 )
 def test_faults_are_named_and_nothing_is_written(
