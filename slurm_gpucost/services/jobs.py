@@ -107,7 +107,8 @@ def _lease(settings: Settings, lease: dict[str, Any]) -> dict[str, Any]:
         "device_evidence": lease["device_evidence"],
         "gres": f"{lease['gres_name']}:{lease['gres_type']}" if lease["gres_type"] else lease["gres_name"],
         "sku": found[1].name if found else None,
-        "energy_kwh": decimal_text(Fraction(energy or 0, MJ_PER_KWH), 6) if energy_ms else None,
+        # Of a shared device, its share of what the device drew.
+        "energy_kwh": decimal_text(_share(lease) * Fraction(energy or 0, MJ_PER_KWH), 6) if energy_ms else None,
         "energy_coverage": _ratio(energy_ms, held_ms),
         "utilization_percent": decimal_text(Fraction(percent_ms or 0, sm_ms), 1) if sm_ms else None,
         "utilization_coverage": _ratio(sm_ms, held_ms),

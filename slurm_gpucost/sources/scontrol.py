@@ -21,7 +21,7 @@ from slurm_gpucost.sources import command
 ENVIRONMENT = {"SLURM_TIME_FORMAT": "%s", "TZ": "UTC", "LC_ALL": "C"}
 _RECORD = re.compile(r"^JobId=(?P<job>\d{1,15}) ", re.MULTILINE | re.ASCII)
 _NODE_LINE = re.compile(r"^ {5}Nodes=(?P<nodes>\S+) CPU_IDs=\S* Mem=\S* GRES=(?P<gres>\S*)\s*$")
-_GRES = re.compile(r"(?P<name>[^:,()]+)(?::(?P<type>[^:(),]+))?:(?P<count>\d{1,9})\((?P<where>[^)]*)\)")
+_GRES = re.compile(r"(?P<name>[^:,()]{1,64})(?::(?P<type>[^:(),]{1,64}))?:(?P<count>\d{1,9})\((?P<where>[^)]*)\)")
 _ONCE = {
     "user": re.compile(r"^   UserId=(\S+)\(\d+\) ", re.MULTILINE),
     "uid": re.compile(r"^   UserId=\S+\((\d+)\) ", re.MULTILINE),

@@ -26,8 +26,9 @@ PACKAGES = (
     *("munge", "mariadb-server", "iproute2", "procps", "util-linux", "dash", "bash", "mawk", "sqlite3", "python3"),
 )
 
-# In a chroot that is no mount point "/" cannot be made private: first put it over itself and step into that.
-_STEP_IN = 'mount --bind / / && mount --make-rprivate /.. && cd /.. && exec chroot . "$@"'
+# In a chroot that is no mount point "/" cannot be made private: first put it over itself and step into that. "/.." is
+# the way there: it leads to what is mounted over the root, where "/" leads to the root itself.
+_STEP_IN = """mount --rbind / / && exec chroot /.. sh -c 'mount --make-rprivate / && exec "$@"' sh "$@\""""
 
 
 class CannotHost(RuntimeError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell.hook import HOOKS, REPOSITORY, Hook, find, unable
+from tests.shell.hook import HOOKS, REPOSITORY, VARIABLES, Hook, find, unable
 
 BENCHMARK = REPOSITORY / "benchmarks" / "hook"
 
@@ -89,6 +89,14 @@ def test_each_can_be_installed_alone(name: str, tmp_path: Path) -> None:
     hook = Hook(name, [], tmp_path)
     hook.run()
     hook.only_event()
+
+
+def test_the_document_names_every_field_in_its_order() -> None:
+    text = (REPOSITORY / "docs" / "event-file.md").read_text()
+    table = re.findall(r"^\| `(\w+)=?` \|", text, re.MULTILINE)
+    listed = text.partition("The variables:")[2].partition("\n\n")[0]
+    assert table == ["1", "HOOK", "NODE", "BOOT_ID", "UPTIME", "PID", "END"]
+    assert re.findall(r"`(\w+)`", listed) == list(VARIABLES)
 
 
 def test_the_benchmark_runs_and_compares_all_four() -> None:

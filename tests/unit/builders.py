@@ -127,3 +127,20 @@ def script(path: Path, body: str) -> str:
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
     return str(path)
+
+
+_SACCT = r"""
+for word in "$@"; do case $word in --format=*) format=${word#*=};; --delimiter=*) d=${word#*=};; esac; done
+test "$SLURM_TIME_FORMAT" = %s || exit 9
+row() { out=; IFS=,; for f in $format; do eval v=\$$f; out="$out${out:+$d}${v:-}"; done; printf '%s\n' "$out"; }
+out=; IFS=,; for f in $format; do out="$out${out:+$d}$f"; done; printf '%s\n' "$out"
+JobIDRaw=7 JobID=7 Cluster=c DBIndex=1 Submit=1790000000 Eligible=1790000000 Start=1790000005 End=1790000015
+ElapsedRaw=10 Suspended=00:00:00 State=COMPLETED ExitCode=0:0 User=ann Account=lab Partition=main QOS=normal
+NodeList=n1 AllocTRES=cpu=1,gres/gpu:a100=2,gres/gpu=2 NNodes=1 WCKey=none JobName='x|y'
+row
+"""
+
+
+def fake_sacct(path: Path, first: str = "") -> str:
+    """A sacct that knows one row, in whatever columns and separator it is asked for; ``first`` runs before."""
+    return script(path, first + "\n" + _SACCT)

@@ -48,7 +48,8 @@ def test_the_table(site: Run) -> None:
         "JobID", "User", "Account", "Partition", "State", "Start", "End", "GPUs", "SKU", "GPUHours", "Devices",
     ]  # fmt: skip
     assert lines[3].split() == [
-        "12", "bob", "physics", "main", "CANCELLED", "2026-10-05T10:00:05", "2026-10-05T12:00:06", "3/4", "a100", "1.5002",
+        "12", "bob", "physics", "main", "CANCELLED", "2026-10-05T10:00:05", "2026-10-05T12:00:06", "3/4", "a100",
+        "1.5002",
     ]  # fmt: skip
     assert lines[4].split()[0] == "20_7", "a task of an array, as sacct writes it"
 
