@@ -24,9 +24,9 @@ def rows(count: int, seed: int = 1) -> Iterator[list[str]]:
         elapsed = int(random.lognormvariate(7, 1.6))
         gpus = random.choice((1, 1, 1, 1, 2, 4, 8))
         nodes = max(1, gpus // 4)
-        number = random.randrange(800)
+        number = random.randrange(800)  # most users have one account, some two
         user = f"user{number:03d}"
-        account = f"acct{(number * 7 + random.choice((0, 0, 0, 1))) % 120:03d}"  # most users have one account, some two
+        account = f"acct{(number * 7 + random.choice((0, 0, 0, 1))) % 120:03d}"
         state = random.choices(("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED by 1000"), (80, 10, 5, 5))[0]
         tres = f"billing={gpus * 8},cpu={gpus * 8},gres/gpu:a100={gpus},gres/gpu={gpus},mem={gpus * 60}G,node={nodes}"
         job = str(1000 + i)

@@ -27,7 +27,7 @@ def jobs(
     allusers: Annotated[bool, typer.Option("-a", "--allusers", help="All users' jobs; root's default.")] = False,
     user: Annotated[
         list[str] | None,
-        typer.Option("-u", "--user", "--uid", metavar="LIST", help="These users'; else your own."),
+        typer.Option("-u", "--user", "--uid", metavar="LIST", help="Jobs of these users; else your own."),
     ] = None,
     accounts: Accounts = None,
     jobs: Annotated[

@@ -85,7 +85,8 @@ def main() -> None:
             "end_ms": ended,
             "text": (
                 f"A recording of real jobs on a real Slurm {cluster.version()} with its accounting, controller and "
-                f"hooks, made on {time.strftime('%Y-%m-%d', time.gmtime(began // 1000))}.\nThe GPUs are simulated: their energy and "
+                f"hooks, made on {time.strftime('%Y-%m-%d', time.gmtime(began // 1000))}.\nThe GPUs are simulated: "
+                "their energy and "
                 "utilization came from a stand-in for NVIDIA's driver library."
             ),
         }

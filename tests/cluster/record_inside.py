@@ -1,4 +1,4 @@
-"""Runs the daemon inside the cluster and writes down all that it is told, for record.py: record_inside.py CONFIG FILE."""
+"""Runs the daemon inside the cluster, for record.py, and writes down all that it is told: CONFIG FILE."""
 
 from __future__ import annotations
 

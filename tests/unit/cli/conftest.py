@@ -18,6 +18,9 @@ from slurm_gpucost.cli.app import app
 Run = Callable[..., Result]
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 23, 14, 5, 30, tzinfo=BERLIN)
+INIT = [
+    "--timezone", "Europe/Berlin", "--currency", "EUR", "--cluster", "t", "--gpu", "a100=500x12000", "--shards", "4",
+]  # fmt: skip
 HEADER = "JobIDRaw|JobID|User|Account|Partition|State|Submit|Start|End|ElapsedRaw|NodeList|AllocTRES\n"
 MORNING = "2026-10-05T10:00:00|2026-10-05T10:00:05"
 SAVED = (
@@ -51,20 +54,30 @@ def gpucost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def made(gpucost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The same with a config, named by the environment."""
-    result = gpucost(
-        "init", "--config", "gpucost.toml", "--timezone", "Europe/Berlin", "--currency", "EUR", "--cluster", "t",
-        "--gpu", "a100=500x12000", "--shards", "4", "--ledger", "ledger.db", "--spool", "spool",
-    )  # fmt: skip
+    result = gpucost("init", "--config", "gpucost.toml", "--ledger", "ledger.db", "--spool", "spool", *INIT)
     assert result.exit_code == 0, result.output
     monkeypatch.setenv("GPUCOST_CONFIG", str(tmp_path / "gpucost.toml"))
     return gpucost
 
 
-@pytest.fixture
-def site(made: Run) -> Run:
-    """The same with three jobs of October in the ledger."""
-    result = made("backfill", "--from-file", "-", input=SAVED)
+@pytest.fixture(scope="session")
+def october(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A ledger with three jobs of October, made once by the command itself."""
+    place = tmp_path_factory.mktemp("october")
+    where = ["--config", str(place / "g.toml"), "--ledger", str(place / "ledger.db")]
+    runner = CliRunner()
+    assert runner.invoke(app, [*where, "init", *INIT]).exit_code == 0
+    words = ["backfill", "--from-file", "-", "--observed-at", "2026-11-23T14:00"]
+    result = runner.invoke(app, [*where, *words], input=SAVED)
     assert result.exit_code == 0, result.output
+    assert [p.name for p in place.glob("ledger.db-*")] in ([], ["ledger.db-writer"]), "all of it is in one file"
+    return (place / "ledger.db").read_bytes()
+
+
+@pytest.fixture
+def site(made: Run, october: bytes, tmp_path: Path) -> Run:
+    """The same with three jobs of October in the ledger."""
+    (tmp_path / "ledger.db").write_bytes(october)
     return made
 
 

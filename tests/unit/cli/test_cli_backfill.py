@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,3 +121,18 @@ def test_sacct_missing_or_failing(made: Run, sacct: Callable[[str], None], tmp_p
     gone = made("backfill", "-S", "now-2days")
     assert gone.exit_code == 1
     assert "was not found; install Slurm's client commands here" in gone.stderr
+
+
+def test_a_bar_on_a_terminal_and_nothing_of_it_on_stdout(made: Run, tmp_path: Path, saved: str) -> None:
+    (tmp_path / "s.txt").write_text(saved)
+    ours, theirs = os.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "slurm_gpucost.cli", "backfill", "--from-file", "s.txt"],
+        stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60, check=False, cwd=tmp_path,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(ours, 1 << 20).decode()
+    os.close(ours)
+    assert (done.returncode, done.stdout) == (0, "3 rows read, 3 of them new; 3 jobs projected\n")
+    assert "reading" in shown and "100%" in shown

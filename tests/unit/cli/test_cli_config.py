@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
+import pytest
 from typer.testing import Result
 
 Run = Callable[..., Result]
@@ -67,3 +69,16 @@ def test_rates_explain(made: Run) -> None:
     rows = json.loads(made("rates", "explain", "--json").stdout)
     assert [(row["sku"], row["month"], row["unit_price"]) for row in rows] == [("a100", "2026-11", "0.5697")]
     assert made("rates", "explain", "--month", "2026-13").exit_code == 2
+
+
+def test_demo_hands_its_directory_over(gpucost: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path | None] = []
+
+    def play(directory: Path | None, out: TextIO) -> None:
+        asked.append(directory)
+        out.write("played\n")
+
+    monkeypatch.setattr("slurm_gpucost.services.demo.run", play)
+    assert gpucost("demo", "--directory", "here").stdout == "played\n"
+    assert gpucost("demo").exit_code == 0
+    assert asked == [Path("here"), None]

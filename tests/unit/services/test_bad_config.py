@@ -33,21 +33,8 @@ def read(tmp_path: Path, t: str) -> Settings:
 
 class Q:
     def __init__(self, **k: Any) -> None:
-        self.row = (
-            dict(
-                cluster="c",
-                account="x",
-                user="u",
-                gres_name="gpu",
-                gres_type="a100",
-                model=None,
-                share_den=1,
-                quantity=0,
-                running=1,
-                leases=1,
-            )
-            | k
-        )
+        row = {"cluster": "c", "account": "x", "user": "u", "gres_name": "gpu", "gres_type": "a100", "model": None}
+        self.row = row | {"share_den": 1, "quantity": 0, "running": 1, "leases": 1} | k
 
     def ask(self, name: str, /, **p: Any) -> list[dict[str, Any]]:
         return [self.row]

@@ -1,0 +1,181 @@
+"""The daemon's work step by step, with witnesses that are scripts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger.store import Ledger, open_ledger
+from slurm_gpucost.services.engine import Engine
+from slurm_gpucost.settings import Settings
+from tests.unit.builders import config, fake_sacct, recording, script, tables
+
+START = 1_790_000_005
+"""The Start of the fake sacct's row."""
+NOW = (START + 100) * 1000
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """No witness but the spool answers."""
+    silent = script(tmp_path / "silent", "echo not today >&2; exit 1")
+    return replace(config(tmp_path), sacct=silent, scontrol=silent, squeue=silent, slurmd=silent)
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    before = set(threading.enumerate())
+    with open_ledger(settings.ledger) as opened:
+        yield opened
+        for thread in set(threading.enumerate()) - before:
+            thread.join(10)
+
+
+def make(settings: Settings, ledger: Ledger) -> Engine:
+    return Engine(settings, ledger, lambda: NOW, None)
+
+
+def event(settings: Settings, hook: str, at: int, job: int = 7, gpus: str = "0,1") -> Path:
+    """An event file as a hook leaves it."""
+    fields = {
+        "HOOK": hook, "NODE": "n1", "BOOT_ID": "b", "UPTIME": f"{at}.0", "PID": "9", "SLURM_JOB_ID": str(job),
+        "SLURM_JOB_USER": "ann", "SLURM_JOB_ACCOUNT": "lab", "SLURM_JOB_PARTITION": "main",
+        "SLURM_CLUSTER_NAME": "c", "SLURM_JOB_GPUS": gpus, "CUDA_VISIBLE_DEVICES": gpus,
+    }  # fmt: skip
+    settings.spool.mkdir(mode=0o700, exist_ok=True)
+    path = settings.spool / f"{hook}.{job}.{at}"
+    content = "".join(f"{word}\0" for word in ["1", *(f"{k}={v}" for k, v in fields.items()), "END"])
+    path.write_bytes(content.encode())
+    os.utime(path, (at, at))
+    return path
+
+
+def count(ledger: Ledger, table: str, where: str = "1") -> int:
+    found: int = ledger.connection.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()[0]
+    return found
+
+
+def until(work: Engine, done: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "it did not come in time"
+        work.step()
+        time.sleep(0.01)
+
+
+def test_an_event_is_in_the_ledger_after_one_step_and_its_file_gone(settings: Settings, ledger: Ledger) -> None:
+    path = event(settings, "prolog", START)
+    make(settings, ledger).step()
+    assert not path.exists()
+    (attempt,), leases = tables(ledger)
+    assert (attempt.witness, attempt.billable, attempt.start_ms) == ("hooks", 0, START * 1000)
+    assert [(x.node, x.gres_index) for x in leases] == [("n1", 0), ("n1", 1)]
+
+
+def test_a_file_is_discarded_only_after_the_commit(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, work = event(settings, "prolog", START), make(settings, ledger)
+
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as broken, caplog.at_level(logging.WARNING):
+        broken.setattr(ingest, "add_hooks", full)
+        for _ in range(3):
+            work.step()
+    assert path.exists()
+    assert count(ledger, "hook_event") == 0
+    told = [record.message for record in caplog.records if "disk is full" in record.message]
+    assert len(told) == 1, "trouble is said once"
+    work.step()
+    assert not path.exists()
+    assert count(ledger, "hook_event") == 1
+
+
+def test_a_broken_event_is_set_aside_and_the_others_go_in(settings: Settings, ledger: Ledger) -> None:
+    event(settings, "prolog", START)
+    (settings.spool / "prolog.broken").write_bytes(b"1\0HOOK=prolog\0")
+    make(settings, ledger).step()
+    assert list(settings.spool.iterdir()) == []
+    assert (count(ledger, "hook_event"), count(ledger, "set_aside", "witness = 'hook'")) == (1, 1)
+
+
+def test_accounting_makes_the_attempt_billable(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
+    event(settings, "prolog", START)
+    event(settings, "epilog", START + 10)
+    work = make(replace(settings, sacct=fake_sacct(tmp_path / "sacct")), ledger)
+    until(work, lambda: count(ledger, "attempt", "billable = 1") == 1)
+    (attempt,), leases = tables(ledger)
+    assert (attempt.elapsed_ms, attempt.state) == (10_000, "COMPLETED")
+    assert [(x.node, x.gres_index, x.device_evidence) for x in leases] == [("n1", 0, "prolog"), ("n1", 1, "prolog")]
+    (poll,) = ledger.connection.execute("SELECT ok, current, rows FROM source_poll WHERE witness = 'sacct'").fetchall()
+    assert poll == (1, 1, 1)
+
+
+def test_the_next_question_overlaps_the_last_and_no_more(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    told = 'for w in "$@"; do case $w in --starttime=*) echo "${w#*=}" >> ' + f"'{asked}';; esac; done"
+    settings = replace(settings, sacct=fake_sacct(tmp_path / "sacct", told))
+    for times in (1, 2):
+        until(make(settings, ledger), lambda n=times: count(ledger, "source_poll", "witness = 'sacct'") == n)  # type: ignore[misc]
+    first, second = asked.read_text().split()
+    assert first == "2026-09-20T14:15:05"  # a day
+    overlap = NOW // 1000 - settings.accounting_overlap_seconds
+    assert second == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(overlap))
+
+
+def test_a_sacct_that_hangs_does_not_stop_the_intake(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
+    hangs = script(tmp_path / "sacct", f"echo $$ > '{tmp_path}/pid'; exec sleep 60")
+    work = make(replace(settings, sacct=hangs, accounting_timeout_seconds=2), ledger)
+    until(work, lambda: (tmp_path / "pid").exists())
+    started = time.monotonic()
+    for job in range(1, 4):
+        path = event(settings, "prolog", START, job)
+        work.step()
+        assert not path.exists()
+    assert time.monotonic() - started < 1.5
+    assert count(ledger, "hook_event") == 3
+    assert count(ledger, "source_poll", "witness = 'sacct'") == 0
+
+
+def test_a_witness_that_fails_is_told_and_kept(
+    settings: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        until(make(settings, ledger), lambda: count(ledger, "source_poll", "ok = 0") == 2)
+    details = [row[0] for row in ledger.connection.execute("SELECT detail FROM source_poll ORDER BY witness")]
+    assert all("exit 1" in detail and "not today" in detail for detail in details)
+    assert any("not today" in record.message for record in caplog.records)
+
+
+def test_the_controllers_jobs_come_in(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text(recording("24.11", "scontrol-running.txt"))
+    settings = replace(
+        settings,
+        scontrol=script(tmp_path / "scontrol", f"cat '{tmp_path}/jobs'"),
+        squeue=script(tmp_path / "squeue", "echo 1 2001; echo 4 2002; echo 7 2003"),
+    )
+    until(make(settings, ledger), lambda: count(ledger, "attempt") >= 3)
+    attempts, leases = tables(ledger)
+    assert {(a.job_id, a.witness, a.billable) for a in attempts} == {(i, "scontrol", 0) for i in (1, 4, 7)}
+    assert {(x.job_id, x.node, x.gres_index) for x in leases} == {
+        (1, "n2", 0), (4, "n1", 0), (4, "n2", 3), (7, "n1", 2),
+    }  # fmt: skip
+
+
+def test_close_takes_in_what_is_there(settings: Settings, ledger: Ledger) -> None:
+    work = make(settings, ledger)
+    path = event(settings, "epilog", START)
+    work.close()
+    assert not path.exists()
+    assert count(ledger, "hook_event") == 1
