@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import Result
 
@@ -125,6 +125,7 @@ def test_yesterday_by_default_and_never_the_future() -> None:
     assert command.window("2026-11-23", "now", now, BERLIN) == (ms(2026, 11, 23), ms(2026, 11, 23, 14, 5, 30))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 7), st.integers(1, len(REPORT)), st.booleans())
 def test_names_may_be_cut_short_in_any_case(first: int, second: int, upper: bool) -> None:
     words = ["cluster"[:first], REPORT[:second], "St=now-1day", "F=used", "END=now"]
@@ -134,6 +135,7 @@ def test_names_may_be_cut_short_in_any_case(first: int, second: int, upper: bool
     assert (asked.format or "").lower() == "used"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=12), max_size=4))
 def test_any_words_are_a_question_or_a_clear_error(words: list[str]) -> None:
     try:

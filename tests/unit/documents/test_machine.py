@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.documents.machine import csv_text, json_text
@@ -21,6 +21,7 @@ def test_json_keeps_order_and_letters() -> None:
     assert json_text([{"b": 1, "a": "größe 学"}]) == '[\n  {\n    "b": 1,\n    "a": "größe 学"\n  }\n]\n'
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_json_says_the_same_and_moves_no_cursor(value: Any) -> None:
     text = json_text(value)
@@ -47,6 +48,7 @@ def test_csv_quotes_and_empties() -> None:
     assert csv_text(["a", "b"], [{"a": 'x, "y"', "b": None}, {"a": ""}]) == 'a,b\n"x, ""y""",\n,\n'
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=5))
 def test_csv_has_a_row_a_row_and_no_cell_that_a_spreadsheet_runs(pairs: list[tuple[str, str]]) -> None:
     text = csv_text(["a", "b"], [{"a": a, "b": b} for a, b in pairs])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.documents.table import WIDEST, Column, choose, parsable, table
@@ -62,6 +62,7 @@ def test_a_bar_in_a_name_moves_no_cell() -> None:
     assert parsable([NAME, COUNT], [{"name": "a|b\nc", "count": 1}], header=False) == "a\\x7cb\\nc|1\n"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=5), st.booleans())
 def test_whatever_the_names_there_are_as_many_cells(names: list[tuple[str, str]], ending: bool) -> None:
     rows = [{"name": a, "account": b} for a, b in names]

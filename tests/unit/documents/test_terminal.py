@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.documents.terminal import fit, safe, width
@@ -29,6 +29,7 @@ def test_names_that_people_read_stay(name: str) -> None:
     assert safe(name) == name
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_the_result_is_always_printable(text: str) -> None:
     assert safe(text).isprintable()
@@ -48,6 +49,7 @@ def test_cut_text_ends_in_a_plus() -> None:
     assert fit("7", 3, right=True) == "  7"
 
 
+@settings(deadline=None)
 @given(st.text().map(safe), st.integers(1, 60), st.booleans())
 def test_fit_takes_exactly_the_columns(text: str, columns: int, right: bool) -> None:
     assert width(fit(text, columns, right=right)) == columns

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.domain.errors import UsageError
@@ -225,6 +225,7 @@ ZONES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(NOWS, st.integers(0, 5000), st.sampled_from(sorted(UNITS)), st.sampled_from("+-"), ZONES)
 def test_now_and_a_count(now: int, count: int, unit: str, sign: str, zone: str) -> None:
     wanted = now + (1 if sign == "+" else -1) * count * UNITS[unit]
@@ -232,6 +233,7 @@ def test_now_and_a_count(now: int, count: int, unit: str, sign: str, zone: str) 
         assert parse(f"now{sign}{count}{unit}", now, ZoneInfo(zone)) == wanted
 
 
+@settings(deadline=None)
 @given(NOWS, st.datetimes(*CALENDAR), ZONES)
 def test_a_full_time_is_what_libc_says(now: int, moment: datetime, zone: str) -> None:
     text = moment.replace(microsecond=0).isoformat()
@@ -260,6 +262,7 @@ def test_a_full_time_is_what_libc_says(now: int, moment: datetime, zone: str) ->
         assert shown - moment.replace(microsecond=0) in (timedelta(hours=1), timedelta(minutes=30))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30) | st.text("now-+T:0123456789 /.apmdhstoy", max_size=20), st.booleans())
 def test_any_text_is_a_time_or_a_clear_error(text: str, past: bool) -> None:
     try:
@@ -270,6 +273,7 @@ def test_any_text_is_a_time_or_a_clear_error(text: str, past: bool) -> None:
         assert -86_400_000 < ms < 253_370_764_800_000
 
 
+@settings(deadline=None)
 @given(NOWS, st.integers(0, 23), st.integers(0, 59), ZONES)
 def test_the_next_clock_time_lies_ahead_and_within_a_day(now: int, hour: int, minute: int, zone: str) -> None:
     seconds = parse(f"{hour}:{minute:02}", now, ZoneInfo(zone), past=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sqlite3
 import threading
 import time
@@ -118,26 +119,27 @@ def test_accounting_makes_the_attempt_billable(settings: Settings, ledger: Ledge
     (attempt,), leases = tables(ledger)
     assert (attempt.elapsed_ms, attempt.state) == (10_000, "COMPLETED")
     assert [(x.node, x.gres_index, x.device_evidence) for x in leases] == [("n1", 0, "prolog"), ("n1", 1, "prolog")]
-    (poll,) = ledger.connection.execute("SELECT ok, current, rows FROM source_poll WHERE witness = 'sacct'").fetchall()
-    assert poll == (1, 1, 1)
+    assert count(ledger, "source_poll", "witness = 'sacct' AND ok = 1 AND current = 1 AND rows = 1") == 1
 
 
 def test_the_next_question_overlaps_the_last_and_no_more(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     told = 'for w in "$@"; do case $w in --starttime=*) echo "${w#*=}" >> ' + f"'{asked}';; esac; done"
     settings = replace(settings, sacct=fake_sacct(tmp_path / "sacct", told))
-    for times in (1, 2):
-        until(make(settings, ledger), lambda n=times: count(ledger, "source_poll", "witness = 'sacct'") == n)  # type: ignore[misc]
-    first, second = asked.read_text().split()
-    assert first == "2026-09-20T14:15:05"  # a day
+    current = "witness = 'sacct' AND current = 1"
+    until(make(settings, ledger), lambda: count(ledger, "source_poll", current) == 1)
+    first = asked.read_text().split()
+    until(make(settings, ledger), lambda: count(ledger, "source_poll", current) == 2)
+    assert first[0] == "2026-09-20T14:15:05"  # a day back, where nothing was asked before
     overlap = NOW // 1000 - settings.accounting_overlap_seconds
-    assert second == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(overlap))
+    assert asked.read_text().split()[len(first) :] == [time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(overlap))]
 
 
 def test_a_sacct_that_hangs_does_not_stop_the_intake(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
     hangs = script(tmp_path / "sacct", f"echo $$ > '{tmp_path}/pid'; exec sleep 60")
-    work = make(replace(settings, sacct=hangs, accounting_timeout_seconds=2), ledger)
-    until(work, lambda: (tmp_path / "pid").exists())
+    work = make(replace(settings, sacct=hangs, accounting_timeout_seconds=30), ledger)
+    pid = tmp_path / "pid"
+    until(work, lambda: pid.exists() and pid.read_text().endswith("\n"))
     started = time.monotonic()
     for job in range(1, 4):
         path = event(settings, "prolog", START, job)
@@ -146,6 +148,8 @@ def test_a_sacct_that_hangs_does_not_stop_the_intake(settings: Settings, ledger:
     assert time.monotonic() - started < 1.5
     assert count(ledger, "hook_event") == 3
     assert count(ledger, "source_poll", "witness = 'sacct'") == 0
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    until(work, lambda: count(ledger, "source_poll", "witness = 'sacct' AND ok = 0") == 1)
 
 
 def test_a_witness_that_fails_is_told_and_kept(
@@ -163,13 +167,16 @@ def test_the_controllers_jobs_come_in(settings: Settings, ledger: Ledger, tmp_pa
     settings = replace(
         settings,
         scontrol=script(tmp_path / "scontrol", f"cat '{tmp_path}/jobs'"),
-        squeue=script(tmp_path / "squeue", "echo 1 2001; echo 4 2002; echo 7 2003"),
+        squeue=script(
+            tmp_path / "squeue",
+            "for i in 1.1 2.1 3.2 4.2 5.3 6.3 7.3 8.2 9.3; do echo ${i%.*} 200${i#*.}; done",
+        ),
     )
-    until(make(settings, ledger), lambda: count(ledger, "attempt") >= 3)
+    until(make(settings, ledger), lambda: count(ledger, "attempt") >= 7)
     attempts, leases = tables(ledger)
-    assert {(a.job_id, a.witness, a.billable) for a in attempts} == {(i, "scontrol", 0) for i in (1, 4, 7)}
-    assert {(x.job_id, x.node, x.gres_index) for x in leases} == {
-        (1, "n2", 0), (4, "n1", 0), (4, "n2", 3), (7, "n1", 2),
+    assert {(a.job_id, a.witness, a.billable) for a in attempts} == {(i, "scontrol", 0) for i in range(1, 8)}
+    assert {(x.job_id, x.node, x.gres_index) for x in leases if x.gres_name == "gpu"} == {
+        (1, "n2", 0), (2, "n2", 1), (3, "n2", 2), (4, "n1", 0), (4, "n2", 3), (7, "n1", 2),
     }  # fmt: skip
 
 
