@@ -31,7 +31,8 @@ def rows(count: int, seed: int = 1) -> Iterator[list[str]]:
         tres = f"billing={gpus * 8},cpu={gpus * 8},gres/gpu:a100={gpus},gres/gpu={gpus},mem={gpus * 60}G,node={nodes}"
         job = str(1000 + i)
         yield [
-            job, job, "alpha", job, str(submit), str(submit), str(start), str(start + elapsed), str(elapsed), "00:00:00",
+            job, job, "alpha", job, str(submit), str(submit), str(start), str(start + elapsed),
+            str(elapsed), "00:00:00",
             state, "0:0", user, account, "gpu", "normal", f"gpu{random.randrange(60):03d}", tres, str(nodes),
         ]  # fmt: skip
 

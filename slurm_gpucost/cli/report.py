@@ -17,7 +17,7 @@ def report(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="cluster AccountUtilizationByUser [KEY=VALUE]...",
+            metavar="cluster AccountUtilizationByUser|Utilization [KEY=VALUE]...",
             help="KEY is start, end, accounts, users, clusters or format. Names may be cut short, in any case.",
         ),
     ],
@@ -36,7 +36,7 @@ def report(
     ledger: Ledger = None,
     json: Json = False,
 ) -> None:
-    """Report GPU time by account and user, with an estimate of its cost.
+    """Report GPU time by account and user with an estimate of its cost, or a cluster's allocated and idle time.
 
     By default all of yesterday, as sreport does; unlike there, start and end need not be whole hours.
     """
@@ -44,9 +44,10 @@ def report(
     from slurm_gpucost.cli.options import words as listed
     from slurm_gpucost.cli.output import print_rows
     from slurm_gpucost.cli.run import emit_json
-    from slurm_gpucost.cli.words import parse
+    from slurm_gpucost.cli.words import UTILIZATION, parse
     from slurm_gpucost.documents import report as document
     from slurm_gpucost.documents.table import choose
+    from slurm_gpucost.domain.errors import UsageError
     from slurm_gpucost.services import names
     from slurm_gpucost.services import report as service
     from slurm_gpucost.services.queries import open_queries
@@ -56,25 +57,30 @@ def report(
     _check_tres(tres)
     found = site(ctx, config, ledger)
     settings = found.settings
-    columns = choose(document.columns(unit, _proper_name), asked.format or document.DEFAULT, "format=")
+    if asked.report == UTILIZATION:
+        if asked.names("accounts") or asked.names("users"):
+            raise UsageError("report cluster Utilization: it is of whole clusters; leave accounts= and users=")
+        every_column, usual = document.utilization_columns(unit), document.UTILIZATION_DEFAULT
+    else:
+        every_column, usual = document.columns(unit, _proper_name), document.DEFAULT
+    columns = choose(every_column, asked.format or usual, "format=")
     start_ms, end_ms = window(asked.start, asked.end, now_ms(), settings.timezone)
     chosen = (listed(clusters) or []) + (asked.names("clusters") or [])
     every = all_clusters or asked.all_clusters or "all" in chosen
     with open_queries(settings, found.ledger) as queries:
         names.check(queries, asked.names("accounts"), asked.names("users"))
-        rows = service.account_utilization_by_user(
-            settings,
-            queries,
-            start_ms,
-            end_ms,
-            asked.names("accounts"),
-            asked.names("users"),
-            None if every else chosen or [settings.cluster],
-        )
+        which = None if every else chosen or [settings.cluster]
+        if asked.report == UTILIZATION:
+            rows = service.utilization(settings, queries, start_ms, end_ms, which)
+        else:
+            rows = service.account_utilization_by_user(
+                settings, queries, start_ms, end_ms, asked.names("accounts"), asked.names("users"), which
+            )
     if json:
         emit_json(rows)
         return
-    above = document.heading(start_ms // 1000, end_ms // 1000, unit, settings.currency, settings.timezone)
+    heading = document.utilization_heading if asked.report == UTILIZATION else document.heading
+    above = heading(start_ms // 1000, end_ms // 1000, unit, settings.currency, settings.timezone)
     print_rows(columns, rows, noheader=noheader, parsable=parsable, parsable2=parsable2, above=above)
 
 

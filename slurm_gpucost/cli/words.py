@@ -7,20 +7,23 @@ from dataclasses import dataclass, field
 
 from slurm_gpucost.domain.errors import UsageError
 
-REPORT = "AccountUtilizationByUser"
+ACCOUNT_UTILIZATION_BY_USER = "AccountUtilizationByUser"
+UTILIZATION = "Utilization"
+REPORTS = (ACCOUNT_UTILIZATION_BY_USER, UTILIZATION)
 _KEYS = ("accounts", "acct", "clusters", "end", "format", "start", "users")
 _REFUSED = {
     "tree": "accounts are not rolled up to their parents",
     "qoslevel": "reports by QOS are not made; ask sreport",
     "withdeleted": "nothing is ever deleted here",
 }
-_EXAMPLE = f"gpucost report cluster {REPORT} start=2026-10-01 end=2026-11-01 accounts=physics"
+_EXAMPLE = f"gpucost report cluster {ACCOUNT_UTILIZATION_BY_USER} start=2026-10-01 end=2026-11-01 accounts=physics"
 
 
 @dataclass
 class Asked:
     """What the words asked for; lists are None where nothing was said."""
 
+    report: str = ACCOUNT_UTILIZATION_BY_USER
     start: str | None = None
     end: str | None = None
     format: str | None = None
@@ -33,13 +36,14 @@ class Asked:
 
 
 def parse(words: Sequence[str]) -> Asked:
-    """``cluster AccountUtilizationByUser [key=value ...]``. Raises UsageError, saying what could stand there."""
+    """``cluster REPORT [key=value ...]``. Raises UsageError, saying what could stand there."""
     if not words or len(words[0]) < 2 or not "cluster".startswith(words[0].casefold()):
         raise UsageError(f"report {words[0] if words else ''}: only cluster reports are made, like: {_EXAMPLE}")
-    if len(words) < 2 or not words[1] or not REPORT.casefold().startswith(words[1].casefold()):
-        what = words[1] if len(words) > 1 else ""
-        raise UsageError(f"report cluster {what}: the report there is is {REPORT}, like: {_EXAMPLE}")
-    asked = Asked()
+    name = words[1] if len(words) > 1 else ""
+    found = [report for report in REPORTS if name and report.casefold().startswith(name.casefold())]
+    if not found:
+        raise UsageError(f"report cluster {name}: there are {', '.join(REPORTS)}, like: {_EXAMPLE}")
+    asked = Asked(found[0])
     for word in words[2:]:
         _take(asked, word)
     return asked

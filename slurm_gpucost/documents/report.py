@@ -1,4 +1,4 @@
-"""The report of GPU time by account and user, as sreport lays it out."""
+"""The reports of GPU time by account and user, and of whole clusters, as sreport lays them out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from slurm_gpucost.documents.times import local
 from slurm_gpucost.domain.units import decimal_text
 
 DEFAULT = "Cluster,Account,Login,Proper,SKU,Used,Cost"
+UTILIZATION_DEFAULT = "Cluster,SKU,Allocated,Idle,Reported,Percent"
 UNITS = {"Seconds": 1, "Minutes": 60, "Hours": 3600}
 """sreport's time formats that a length alone can answer."""
 _RULE = "-" * 80
@@ -34,6 +35,34 @@ def columns(unit: str, proper_name: Callable[[str], str]) -> list[Column]:
         Column("Cost", lambda row: "" if row["cost"] is None else str(row["cost"]), 12, number=True),
         Column("Currency", lambda row: str(row["currency"]), 8),
     ]
+
+
+def utilization_columns(unit: str) -> list[Column]:
+    """All columns of the cluster's report."""
+
+    def of(key: str) -> Callable[[Row], str]:
+        return lambda row: decimal_text(Fraction(row[key]) / UNITS[unit], _DECIMALS[unit])
+
+    return [
+        Column("Cluster", lambda row: str(row["cluster"]), 9),
+        Column("TresName", lambda row: "gres/gpu", 8),
+        Column("SKU", lambda row: str(row["sku"]), 8),
+        Column("Allocated", of("allocated_gpu_seconds"), 14, number=True),
+        Column("Idle", of("idle_gpu_seconds"), 14, number=True),
+        Column("Reported", of("reported_gpu_seconds"), 14, number=True),
+        Column("Percent", lambda row: str(row["allocated_percent"]), 8, number=True),
+    ]
+
+
+def utilization_heading(start_s: int, end_s: int, unit: str, currency: str, zone: ZoneInfo) -> str:
+    """The lines above the cluster's report; it has no money in it."""
+    del currency
+    return (
+        f"{_RULE}\n"
+        f"Cluster Utilization {local(start_s, zone)} - {local(end_s - 1, zone)} ({end_s - start_s} secs)\n"
+        f"Usage reported in GPU {unit}; Idle is derived: the config's devices x time, less Allocated\n"
+        f"{_RULE}\n"
+    )
 
 
 def heading(start_s: int, end_s: int, unit: str, currency: str, zone: ZoneInfo) -> str:

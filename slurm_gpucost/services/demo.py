@@ -16,7 +16,7 @@ from slurm_gpucost.services import recording
 from slurm_gpucost.services.bill import bill
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.rates import explain
-from slurm_gpucost.services.report import account_utilization_by_user
+from slurm_gpucost.services.report import account_utilization_by_user, utilization
 from slurm_gpucost.settings import load
 
 _PACKAGE = "slurm_gpucost.demo"
@@ -41,11 +41,15 @@ def run(directory: Path | None, out: TextIO) -> None:
         rows = account_utilization_by_user(settings, queries, start_ms, end_ms)
         invoices = bill(settings, queries, month)
         attempts = queries.ask("counts")[0]["attempts"]
+        whole = utilization(settings, queries, start_ms, end_ms)
     columns = table.choose(report.columns("Seconds", lambda _: ""), report.DEFAULT, "format=")
+    every = report.utilization_columns("Seconds")
     out.write(
         f"{about['text']}\nPlayed into {ledger_path}: {attempts} attempts of jobs.\n\n"
         f"WHO HELD HOW MUCH\n{report.heading(start_ms // 1000, end_ms // 1000, 'Seconds', settings.currency, zone)}"
         f"{table.table(columns, rows)}\n"
+        f"{report.utilization_heading(start_ms // 1000, end_ms // 1000, 'Seconds', settings.currency, zone)}"
+        f"{table.table(table.choose(every, report.UTILIZATION_DEFAULT, 'format='), whole)}\n"
         f"WHAT AN HOUR COSTS, AND WHY\n{derivation.pages(explain(settings, month))}\n"
         f"WHO PAYS WHAT\n{invoice.pages(invoices)}\n"
         "What to type next:\n"

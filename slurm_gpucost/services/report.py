@@ -65,3 +65,39 @@ def account_utilization_by_user(
             }
         )
     return rows
+
+
+def utilization(
+    settings: Settings, queries: Queries, start_ms: int, end_ms: int, clusters: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Allocated and idle time of each SKU's devices. Idle is derived: reported (devices x time) less allocated.
+
+    It can be below zero where more was allocated than the config has devices; then the config's number is wrong.
+    """
+    allocated: dict[tuple[str, str], Fraction] = {}
+    for pool in settings.pools:
+        for sku in pool.skus:
+            if clusters is None or settings.cluster in clusters:
+                allocated[settings.cluster, sku.name] = Fraction(0)
+    for row in queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0):
+        place = place_of(settings, row)
+        if place is not None and (clusters is None or row["cluster"] in clusters):
+            key = (row["cluster"], place[1])
+            allocated[key] = allocated.get(key, Fraction(0)) + device_ms(row)
+    devices = {sku.name: sku.devices for pool in settings.pools for sku in pool.skus}
+    rows: list[dict[str, Any]] = []
+    for (cluster, name), quantity in sorted(allocated.items()):
+        reported = Fraction(devices[name] * (end_ms - start_ms))
+        rows.append(
+            {
+                "cluster": cluster,
+                "sku": name,
+                "devices": devices[name],
+                "allocated_gpu_seconds": decimal_text(quantity / MS, 3),
+                "idle_gpu_seconds": decimal_text((reported - quantity) / MS, 3),
+                "idle_kind": "derived",
+                "reported_gpu_seconds": decimal_text(reported / MS, 3),
+                "allocated_percent": decimal_text(100 * quantity / reported, 2),
+            }
+        )
+    return rows

@@ -35,10 +35,10 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
         found.append(f"{counts['set_aside']} rows or files could not be read and are set aside (table set_aside)")
     if stale:
         found.append(f"{settings.spool}: {stale} stale temporary files: hooks were killed, or the spool was full")
-    if counts["hook_events"] and hooks["without_prolog"]:
+    if counts["hook_events"] and (hooks["missing_prologs"] or hooks["missing_epilogs"]):
         found.append(
-            f"{hooks['without_prolog']} of {hooks['attempts']} attempts with GPUs in 7 days have no prolog event: "
-            "a node without hooks, or events were lost"
+            f"{hooks['missing_prologs']} prolog and {hooks['missing_epilogs']} epilog events are missing for "
+            f"{hooks['attempts']} attempts with GPUs in 7 days: a node without hooks, or events were lost"
         )
     for failure in queries.ask("last_failures"):
         good = next(

@@ -205,7 +205,8 @@ class Cluster:
         """The controller's state of each job that it still knows."""
         listed = ["-j", ",".join(map(str, jobs))] if jobs else []
         done = self.run(["squeue", "-a", "-h", "-t", "all", "-o", "%A %T", *listed], check=False)
-        return {int(job): state for job, state in (line.split() for line in done.stdout.splitlines())}
+        # A heterogeneous job's components are listed as 20+0, 20+1; their ids follow one another.
+        return {sum(map(int, job.split("+"))): state for job, state in map(str.split, done.stdout.splitlines())}
 
     def wait_state(self, job: int, state: str, timeout: float = 60) -> None:
         """Until the controller says that a job is in a state."""
@@ -220,7 +221,7 @@ class Cluster:
                 return False
             rows = self.sacct("-j", ",".join(map(str, sorted(wanted))), fields=("JobIDRaw", "JobID", "State", "End"))
             ended = all(row["End"].isdigit() and row["State"] != "PENDING" for row in rows)
-            named = {int(row["JobID"].split("_")[0]) for row in rows} | {int(row["JobIDRaw"]) for row in rows}
+            named = {int(re.split("[_+]", row["JobID"])[0]) for row in rows} | {int(row["JobIDRaw"]) for row in rows}
             last = {row["JobIDRaw"]: row["State"] for row in rows}
             return ended and wanted <= named and "REQUEUED" not in last.values()
 

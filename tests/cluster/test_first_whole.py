@@ -82,7 +82,8 @@ def test_the_workload_was_what_it_says(scenario: Scenario) -> None:
         ("hostile", "COMPLETED"),
     ]:
         assert (jobs[name], state) in states
-    assert len(rows_by_key(scenario.rows)) == len(jobs) - 1 + 2 + 1  # one never ran; an array of three; one ran twice
+    # One never ran; an array of three; one of two components; one ran twice.
+    assert len(rows_by_key(scenario.rows)) == len(jobs) - 1 + 2 + 1 + 1
     assert not scenario.cluster.path("/scratch/x").exists()
     everything = rows_by_key(scenario.all_rows)
     assert len(everything) == 2 * len(rows_by_key(scenario.rows))

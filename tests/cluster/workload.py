@@ -5,6 +5,8 @@ Each job's own words: /usr/local/bin/saw (saw.sh), one line a batch script or ta
 
 from __future__ import annotations
 
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -97,7 +99,18 @@ def submit(cluster: Cluster, middle: Callable[[], None] = lambda: None) -> Ran:
     time.sleep(2)
     cluster.scontrol("update", f"jobid={requeued}", "starttime=now")
     cluster.scontrol("resume", str(suspended))
+    by_hand = cluster.popen(
+        ["salloc", "--gres=gpu:1", "srun", "saw", "step", "2"],
+        user="bob",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     second_wave(job)
+    _, told = by_hand.communicate(timeout=120)
+    granted = re.search(r"Granted job allocation (\d+)", told)
+    assert granted, told
+    ran.jobs["salloc"] = int(granted[1])
     cluster.wait(ran.ids())
     ran.ended = time.time()
     return ran
@@ -129,4 +142,5 @@ def second_wave(job: Callable[..., int]) -> None:
     job("true", "alice", batch("true"), "--gres=gpu:1")
     job("two on each", "carol", batch("saw batch", "srun saw step 3"), "--gres=gpu:2", "--nodes=2", "--account=biology")
     job("unequal", "alice", batch("saw batch", "srun saw step 4"), "--gpus=3", "--nodes=2", "--ntasks=3")
+    job("het", "alice", batch("saw batch 3"), "--gres=gpu:1", ":", "--gres=gpu:2")
     job("whole node", "bob", batch("saw batch 3"), "--exclusive", "--gres=gpu:1", "--nodelist=n2")

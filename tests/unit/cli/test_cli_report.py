@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from typer.testing import Result
 
 from slurm_gpucost.cli import report as command
-from slurm_gpucost.cli.words import REPORT, parse
+from slurm_gpucost.cli.words import ACCOUNT_UTILIZATION_BY_USER as REPORT
+from slurm_gpucost.cli.words import parse
 from slurm_gpucost.domain.errors import UsageError
 
 Run = Callable[..., Result]
@@ -54,6 +56,20 @@ def test_json_has_both_ends_clipped(ask: Ask) -> None:
     assert [r["gpu_seconds"] for r in part if r["user"] == "alice"] == ["1202.000"], "no need for whole hours"
 
 
+def test_idle_is_the_configs_capacity_less_what_was_allocated(site: Run, ask: Ask) -> None:
+    (row,) = ask("report", "cluster", "util", "start=2026-10-01", "end=2026-11-01")
+    october = 31 * 24 * 3600 + 3600  # the clock goes back in it
+    assert row["sku"] == "a100"
+    assert Decimal(row["reported_gpu_seconds"]) == row["devices"] * october
+    assert row["allocated_gpu_seconds"] == "21600.750"
+    assert Decimal(row["idle_gpu_seconds"]) == row["devices"] * october - Decimal("21600.750")
+    assert row["idle_kind"] == "derived"
+    assert "Idle is derived" in site("report", "cluster", "Utilization", "start=2026-10-01", "end=2026-11-01").stdout
+    refused = site("report", "cluster", "Utilization", "users=alice")
+    assert refused.exit_code == 2
+    assert "leave accounts= and users=" in refused.stderr
+
+
 @pytest.mark.parametrize("unit", ["Seconds", "sec", "MINUTES", "m", "Hours", "h"])
 def test_time_formats_in_any_case_and_cut_short(site: Run, unit: str) -> None:
     used = {"s": "14400", "m": "240.00", "h": "4.0000"}[unit[0].lower()]
@@ -89,8 +105,8 @@ def test_what_no_sku_prices_is_shown(unpriced: Run) -> None:
     ("words", "said"),
     [
         (["job", "SizesByAccount"], "report job: only cluster reports are made, like: gpucost report cluster"),
-        (["cluster"], f"the report there is is {REPORT}"),
-        (["cluster", "UserUtilizationByAccount"], "report cluster UserUtilizationByAccount: the report there is"),
+        (["cluster"], f"there are {REPORT}, Utilization"),
+        (["cluster", "UserUtilizationByAccount"], "report cluster UserUtilizationByAccount: there are"),
         ([*OCTOBER, "tree"], "tree: accounts are not rolled up"),
         ([*OCTOBER, "qos=x"], "qos=x: no such key"),
         ([*OCTOBER, "qoslevel=x"], "ask sreport"),

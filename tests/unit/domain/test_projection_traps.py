@@ -59,13 +59,29 @@ def test_an_epilog_without_gpu_variables_leaves_them_to_the_prolog() -> None:
 def test_late_epilogs_of_a_dead_node_stay_with_the_attempt_that_died() -> None:
     said = evidence(
         accounting(0, 100, 0, ONE, state="NODE_FAIL"),
-        accounting(102, 400, 100, ONE),
+        accounting(102, 112, 100, ONE),
         hook("prolog", 50, "0"),
         hook("prolog", 102_500, "1", node="n2"),
         hook("epilog", 110_000, "0"),
-        hook("epilog", 400_500, "1", node="n2"),
+        hook("epilog", 112_500, "1", node="n2"),
     )
     assert [(x.node, x.gres_index) for x in sorted(project(said, NOTHING).leases)] == [("n1", 0), ("n2", 1)]
+
+
+def test_a_prolog_that_waited_for_the_first_srun_belongs_to_the_attempt_that_ran() -> None:
+    # Without PrologFlags=Alloc a second node's prolog runs late: here nearer to the next start than to its own.
+    two = "gres/gpu:a100=2,gres/gpu=2,node=2"
+    said = evidence(
+        accounting(0, 70, 0, two, state="REQUEUED"),
+        accounting(75, 90, 70, two),
+        hook("prolog", 50, "0"),
+        hook("prolog", 60_000, "1", node="n2"),
+        hook("prolog", 75_050, "2"),
+        hook("prolog", 75_070, "3", node="n2"),
+    )
+    first, second = ([x for x in project(said, NOTHING).leases if x.submit_ms == T0 + ms] for ms in (0, 70_000))
+    assert named(first) == [("n1", 0, 1), ("n2", 1, 1)]
+    assert named(second) == [("n1", 2, 1), ("n2", 3, 1)]
 
 
 def test_a_resized_job_on_22_05_does_not_count_its_first_part_twice() -> None:

@@ -50,10 +50,12 @@ def bad(witness: str, at: int, why: str) -> Poll:
 
 
 def test_all_is_well(settings: Settings) -> None:
-    take(settings, accounting(0, 10), hook("prolog", 90, "0,1"), polls=[good("sacct", 60), good("scontrol", 70)])
+    hooks = hook("prolog", 90, "0,1"), hook("epilog", 10_400, "0,1")
+    take(settings, accounting(0, 10), *hooks, polls=[good("sacct", 60), good("scontrol", 70)])
     said = ask(settings)
     assert said["findings"] == []
-    assert said["counts"]["attempts"] == said["counts"]["accounting_rows"] == said["counts"]["hook_events"] == 1
+    counts = said["counts"]
+    assert (counts["attempts"], counts["accounting_rows"], counts["hook_events"]) == (1, 1, 2)
     assert {w["witness"]: w["counts_running_up_to"] for w in said["witnesses"]} == {
         "sacct": T0 // 1000 + 60,
         "scontrol": None,
@@ -102,8 +104,8 @@ def test_stale_temporaries_of_killed_hooks(settings: Settings) -> None:
 def test_events_that_accounting_implies_and_the_spool_lacked(settings: Settings) -> None:
     take(settings, accounting(0, 10), accounting(0, 10, job_id=8), hook("prolog", 90, "0,1"))
     said = ask(settings)
-    assert any("1 of 2 attempts" in finding and "no prolog" in finding for finding in said["findings"])
-    assert (said["hooks"]["attempts"], said["hooks"]["without_prolog"], said["hooks"]["without_epilog"]) == (2, 1, 2)
+    assert any("1 prolog and 2 epilog events are missing for 2 attempts" in finding for finding in said["findings"])
+    assert (said["hooks"]["attempts"], said["hooks"]["missing_prologs"], said["hooks"]["missing_epilogs"]) == (2, 1, 2)
 
 
 def test_a_site_without_hooks_is_not_told_that_they_are_missing(settings: Settings) -> None:
