@@ -8,7 +8,8 @@
     ├── LedgerError         exit 1   the ledger file cannot be used as it is
     │   └── LedgerBusy      exit 1   another process holds the write lock
     └── SourceError         exit 1   a witness (sacct, scontrol, NVML) failed or is missing
-        └── TooLarge        exit 1   the witness refused the reply's size, or took too long: ask for less
+        └── TooLarge        exit 1   the witness refused the reply's size: ask for less
+            └── TooSlow     exit 1   it gave no answer in time: the reply may be too large, or the witness hangs
 """
 
 
@@ -47,4 +48,8 @@ class SourceError(GpucostError):
 
 
 class TooLarge(SourceError):
-    """A witness refused the size of the reply or did not answer in time: ask for a smaller slice."""
+    """A witness refused the size of the reply: ask for a smaller slice."""
+
+
+class TooSlow(TooLarge):
+    """A witness did not answer in time: the reply may be too large, or it hangs."""

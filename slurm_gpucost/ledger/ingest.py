@@ -31,6 +31,7 @@ def _insert(table: str, columns: int, key: str, earliest: str) -> str:
     )
 
 
+_ASKED_UNTIL = "sacct_asked_until:"
 _ROW_KEY = "cluster, job_id, submit_ms, digest"
 _ACCOUNTING = _insert("accounting_row", len(AccountingRow._fields), _ROW_KEY, "observed_at_ms")
 _CONTROLLER = _insert("controller_row", len(ControllerRow._fields), _ROW_KEY, "observed_at_ms")
@@ -91,6 +92,21 @@ def add_poll(db: sqlite3.Connection, poll: Poll) -> None:
     columns = ", ".join(Poll._fields)
     marks = ", ".join("?" * len(Poll._fields))
     db.execute(f"INSERT INTO source_poll ({columns}) VALUES ({marks})", poll)  # names are ours
+
+
+def set_asked_until(db: sqlite3.Connection, cluster: str, until_ms: int) -> None:
+    """Note up to when all of a cluster's accounting is taken in by the daemon; it never goes back."""
+    db.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value "
+        "WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
+        (_ASKED_UNTIL + cluster, str(until_ms)),
+    )
+
+
+def asked_until(db: sqlite3.Connection, cluster: str) -> int | None:
+    """Up to when all of a cluster's accounting is taken in by the daemon, ms UTC; None: it never asked."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_ASKED_UNTIL + cluster,)).fetchone()
+    return int(row[0]) if row else None
 
 
 def set_aside(

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import AccountingRow, DeviceReport, HookEvent, Poll, SlotReport
 from slurm_gpucost.domain.windows import Window
 from slurm_gpucost.ledger import ingest
@@ -46,17 +47,29 @@ def take_events(ledger: Ledger, settings: Settings, files: Iterable[SpoolFile], 
     return events
 
 
-def take_accounting(ledger: Ledger, settings: Settings, reply: Slice, observed_at_ms: int, *, current: bool) -> Taken:
-    """One reply of sacct. ``current``: its window reaches to the time of asking."""
+def take_accounting(
+    ledger: Ledger,
+    settings: Settings,
+    reply: Slice,
+    observed_at_ms: int,
+    *,
+    current: bool,
+    asked_until_ms: int | None = None,
+) -> Taken:
+    """One reply of sacct. ``current``: its window reaches to the time of asking.
+
+    ``asked_until_ms``: with this reply all is taken in up to then, so the daemon need not ask for it again. Raises
+    SourceError for a reply that does not hold whole records; it is set aside, and must be asked for again.
+    """
     broken: list[tuple[int, str]] = []
     rows: list[AccountingRow] = []
-    with ledger.transaction() as db:
-        try:
-            records = list(cut(reply.text, reply.separator, len(FIELDS)))
-        except BrokenRow as error:
-            records = []
-            broken.append((0, str(error)))
+    try:
+        records = list(cut(reply.text, reply.separator, len(FIELDS)))
+    except BrokenRow as error:
+        with ledger.transaction() as db:
             ingest.set_aside(db, "sacct", "reply", None, str(error), reply.text.encode(), observed_at_ms)
+        raise SourceError(str(error)) from None
+    with ledger.transaction() as db:
         if records:
             parse = make_parser(
                 records[0],
@@ -76,21 +89,11 @@ def take_accounting(ledger: Ledger, settings: Settings, reply: Slice, observed_a
                     if row is not None:
                         rows.append(row)
         new = ingest.add_accounting(db, rows)
-        ingest.add_poll(
-            db,
-            Poll(
-                "sacct",
-                settings.cluster,
-                observed_at_ms,
-                reply.start_ms,
-                reply.end_ms,
-                len(rows),
-                new,
-                1,
-                int(current),
-                "",
-            ),
-        )
+        window = (reply.start_ms, reply.end_ms)
+        poll = Poll("sacct", settings.cluster, observed_at_ms, *window, len(rows), new, 1, int(current), "")
+        ingest.add_poll(db, poll)
+        if asked_until_ms is not None:
+            ingest.set_asked_until(db, settings.cluster, asked_until_ms)
     return Taken(len(rows), new, broken)
 
 

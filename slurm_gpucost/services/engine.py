@@ -15,13 +15,14 @@ from typing import Any
 
 from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.domain.evidence import DeviceReport
+from slurm_gpucost.ledger.ingest import asked_until
 from slurm_gpucost.ledger.projector import pending
-from slurm_gpucost.ledger.queries import ask
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
 from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import sacct, scontrol, slurmd_gres
+from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import Spool
 
 FIRST_LOOK_BACK_MS = 86_400_000
@@ -57,9 +58,9 @@ class Engine:
                 self._say(name, "")
             except Exception as error:  # whatever it is, the daemon goes on and says it
                 self._say(name, _told(error))
-        self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._ask_accounting)
+        self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._question_to_accounting)
         if self.settings.controller_enabled:
-            self._ask_when_due("scontrol", self.settings.controller_interval_seconds, self._ask_controller)
+            self._ask_when_due("scontrol", self.settings.controller_interval_seconds, self._question_to_controller)
 
     def intake(self) -> None:
         """Event files into the ledger; only then are they discarded."""
@@ -118,11 +119,11 @@ class Engine:
         state = self.sampler.state
         self._say("NVML", "" if state in ("ok", "not started") else state)
 
-    def _ask_when_due(self, name: str, interval_seconds: int, question: Callable[[int], None]) -> None:
+    def _ask_when_due(self, name: str, interval_seconds: int, question: Callable[[int], Callable[[], None]]) -> None:
         now = self.clock()
         if now >= self._due[name] and name not in self._busy:
             self._due[name] = now + interval_seconds * 1000
-            self._in_background(name, partial(question, now))
+            self._in_background(name, question(now))
 
     def _in_background(self, name: str, work: Callable[[], None]) -> None:
         def run() -> None:
@@ -151,26 +152,31 @@ class Engine:
 
         self._done.put(run)
 
-    def _ask_accounting(self, now: int) -> None:
-        start, end = self._accounting_start(now), (now // 1000 + 1) * 1000
+    def _question_to_accounting(self, now: int) -> Callable[[], None]:
+        """From where the last complete answer reached, less the overlap. Made here: threads do not read the ledger."""
+        known = asked_until(self.ledger.connection, self.settings.cluster)
+        overlap_ms = self.settings.accounting_overlap_seconds * 1000
+        start = now - FIRST_LOOK_BACK_MS if known is None else known - overlap_ms
+        return partial(self._ask_accounting, now, start, (now // 1000 + 1) * 1000)
+
+    def _ask_accounting(self, now: int, start: int, end: int) -> None:
         run = sacct.runner(self.settings.accounting_timeout_seconds)
+        lost: list[Slice] = []
         for low, high in sacct.slices(start, end, self.settings.accounting_slice_hours * 3_600_000):
             for reply in sacct.fetch(run, self.settings.sacct, self.settings.cluster, low, high):
-                current = reply.end_ms >= end
-                take = partial(collect.take_accounting, self.ledger, self.settings, reply, now, current=current)
-                self._hand_over("sacct", take)
+                self._hand_over("sacct", partial(self._take_accounting, reply, now, reply.end_ms >= end, lost))
 
-    def _accounting_start(self, now: int) -> int:
-        known = [
-            row["at_ms"]
-            for row in self._last_polls
-            if row["witness"] == "sacct" and row["cluster"] == self.settings.cluster and row["at_ms"]
-        ]
-        return max(known) - self.settings.accounting_overlap_seconds * 1000 if known else now - FIRST_LOOK_BACK_MS
+    def _take_accounting(self, reply: Slice, now: int, last: bool, lost: list[Slice]) -> collect.Taken:
+        """Only when no slice of the question was lost need it not be asked again."""
+        try:
+            until = now if last and not lost else None
+            return collect.take_accounting(self.ledger, self.settings, reply, now, current=last, asked_until_ms=until)
+        except Exception:
+            lost.append(reply)
+            raise
 
-    @property
-    def _last_polls(self) -> list[dict[str, Any]]:
-        return ask(self.ledger.connection, "last_polls")
+    def _question_to_controller(self, now: int) -> Callable[[], None]:
+        return partial(self._ask_controller, now)
 
     def _ask_controller(self, now: int) -> None:
         settings = self.settings

@@ -7,14 +7,14 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from slurm_gpucost.domain.errors import SourceError, TooLarge
+from slurm_gpucost.domain.errors import SourceError, TooLarge, TooSlow
 
 _TOO_LARGE = ("too large", "too wide")
 """What sacct says of a reply above slurmdbd's bound, and of a window above MaxQueryTimeRange (22.05, 24.11)."""
 
 
 def run(command: Sequence[str], timeout_seconds: float, env: Mapping[str, str] | None = None) -> str:
-    """The command's stdout as text. Raises SourceError (missing, failed) or TooLarge (no answer in time)."""
+    """The command's stdout as text. Raises SourceError (missing, failed), TooLarge or TooSlow."""
     line = shlex.join(command)
     try:
         done = subprocess.run(
@@ -32,7 +32,7 @@ def run(command: Sequence[str], timeout_seconds: float, env: Mapping[str, str] |
     except PermissionError:
         raise SourceError(f"`{command[0]}` may not be run by this user") from None
     except subprocess.TimeoutExpired:
-        raise TooLarge(f"`{line}` gave no answer within {timeout_seconds:g} s") from None
+        raise TooSlow(f"`{line}` gave no answer within {timeout_seconds:g} s") from None
     if done.returncode != 0:
         said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()
         kind = TooLarge if any(words in said.lower() for words in _TOO_LARGE) else SourceError

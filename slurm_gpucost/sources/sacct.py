@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from slurm_gpucost.domain.errors import TooLarge
+from slurm_gpucost.domain.errors import TooLarge, TooSlow
 from slurm_gpucost.sources import command
 from slurm_gpucost.sources.accounting_text import FIELDS, FREE_TEXT, UNIT_SEPARATOR
 
 ENVIRONMENT = {"SLURM_TIME_FORMAT": "%s", "TZ": "UTC", "LC_ALL": "C"}
 """Epoch seconds out, UTC in: no hour is ambiguous. (Not together with --json: 22.05 fails on that.)"""
 SMALLEST_SLICE_MS = 60_000
+SMALLEST_SLOW_SLICE_MS = 3_600_000
+"""Who does not answer for an hour's jobs in time is not slow, but hangs."""
 
 
 class Slice(NamedTuple):
@@ -89,8 +91,9 @@ def fetch(run: Runner, sacct: str, cluster: str, start_ms: int, end_ms: int) -> 
     separator = new_separator()
     try:
         text = run(arguments(sacct, cluster, start_ms, end_ms, separator))
-    except TooLarge:
-        if end_ms - start_ms <= SMALLEST_SLICE_MS:
+    except TooLarge as error:
+        smallest = SMALLEST_SLOW_SLICE_MS if isinstance(error, TooSlow) else SMALLEST_SLICE_MS
+        if end_ms - start_ms <= smallest:
             raise
         middle = (start_ms + end_ms) // 2000 * 1000
         yield from fetch(run, sacct, cluster, start_ms, middle)

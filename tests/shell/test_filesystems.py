@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from tests.cluster.rootfs import mountable
 from tests.shell.hook import JOB, Hook, find, unable
 
 SCRIPT = """
@@ -26,7 +27,7 @@ def run_with(hook: Hook, prepare: str, **job: str) -> None:
     """Run the hook after ``prepare`` (shell text) in a mount namespace; ``after`` is then a copy of the spool."""
     after = hook.folder / "after"
     after.mkdir()
-    namespace = [*find(["unshare"]), "--mount", *(["--map-root-user"] if os.geteuid() else [])]
+    namespace = [*mountable(), *find(["unshare"]), "--mount", *(["--map-root-user"] if os.geteuid() else [])]
     if subprocess.run([*namespace, "mount", "-t", "tmpfs", "none", str(after)], capture_output=True).returncode:
         unable("no mount namespaces here (not root?): full and read-only spools of the hooks")
     settings = [f"{name}={value}" for name, value in ({k: v.decode() for k, v in JOB.items()} | job).items()]

@@ -65,7 +65,7 @@ def test_rates_explain(made: Run) -> None:
     result = made("rates", "explain", "--month", "2026-12")
     assert result.exit_code == 0
     assert result.stdout.startswith("a100 in pool main, 2026-12: 0.5697 EUR per GPU-hour\n")
-    assert "gpucost.toml: pools.main.tariff_per_kwh" in result.stdout
+    assert "gpucost.toml: pools.main.tariff_per_kwh" in " ".join(result.stdout.split())
     rows = json.loads(made("rates", "explain", "--json").stdout)
     assert [(row["sku"], row["month"], row["unit_price"]) for row in rows] == [("a100", "2026-11", "0.5697")]
     assert made("rates", "explain", "--month", "2026-13").exit_code == 2
