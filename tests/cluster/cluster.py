@@ -205,8 +205,7 @@ class Cluster:
         """The controller's state of each job that it still knows."""
         listed = ["-j", ",".join(map(str, jobs))] if jobs else []
         done = self.run(["squeue", "-a", "-h", "-t", "all", "-o", "%A %T", *listed], check=False)
-        # A heterogeneous job's components are listed as 20+0, 20+1; their ids follow one another.
-        return {sum(map(int, job.split("+"))): state for job, state in map(str.split, done.stdout.splitlines())}
+        return {int(job): state for job, state in map(str.split, done.stdout.splitlines())}
 
     def wait_state(self, job: int, state: str, timeout: float = 60) -> None:
         """Until the controller says that a job is in a state."""

@@ -56,10 +56,10 @@ def main() -> None:
             tap.write(recording.event(file))
         return take_events(ledger, settings, kept, now_ms)
 
-    def accounting(ledger: Any, settings: Any, reply: Slice, at_ms: int, *, current: bool) -> Any:
+    def accounting(ledger: Any, settings: Any, reply: Slice, at_ms: int, *, current: bool, **more: Any) -> Any:
         said = reply.text.replace(reply.separator, "|")
         tap.write_change(recording.accounting(reply, at_ms, current), said)
-        return take_accounting(ledger, settings, reply, at_ms, current=current)
+        return take_accounting(ledger, settings, reply, at_ms, current=current, **more)
 
     def controller(ledger: Any, settings: Any, asked: Asked, at_ms: int) -> Any:
         said = "\n".join(line for line in asked.jobs.splitlines() if "RunTime=" not in line and "LastSched" not in line)

@@ -34,15 +34,18 @@ def record(suite: str) -> None:
             (target / name).write_text(done.stderr if stderr else done.stdout, errors="surrogateescape")
 
         sacct = ("sacct", "-a", "-D", "-X", "-P", f"--delimiter={SEPARATOR}", "-S", "now-1day", f"--format={FIELDS}")
+        squeue = ("squeue", "--all", "--states=all", "--array", "--noheader", "--format=%A %U")
         keep("scontrol-none.txt", "scontrol", "show", "job", "-d")
 
         def middle() -> None:
             keep("scontrol-running.txt", "scontrol", "show", "job", "-d")
             keep("scontrol-running-o.txt", "scontrol", "show", "job", "-d", "-o")
+            keep("squeue-running.txt", *squeue)
             keep("sacct-running-epoch.txt", *sacct, env=EPOCH)
 
         ran = workload.submit(cluster, middle)
         keep("scontrol-ended.txt", "scontrol", "show", "job", "-d")
+        keep("squeue-ended.txt", *squeue)
         keep("sacct-epoch.txt", *sacct, env=EPOCH)
         keep("sacct-iso-utc.txt", *sacct, env={"TZ": "UTC"})
         keep("sacct-iso-kolkata.txt", *sacct, env=KOLKATA)

@@ -142,5 +142,5 @@ def second_wave(job: Callable[..., int]) -> None:
     job("true", "alice", batch("true"), "--gres=gpu:1")
     job("two on each", "carol", batch("saw batch", "srun saw step 3"), "--gres=gpu:2", "--nodes=2", "--account=biology")
     job("unequal", "alice", batch("saw batch", "srun saw step 4"), "--gpus=3", "--nodes=2", "--ntasks=3")
-    job("het", "alice", batch("saw batch 3"), "--gres=gpu:1", ":", "--gres=gpu:2")
+    job("het", "alice", batch("saw batch 7"), "--gres=gpu:1", ":", "--gres=gpu:2")
     job("whole node", "bob", batch("saw batch 3"), "--exclusive", "--gres=gpu:1", "--nodelist=n2")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_gpucost.domain.errors import SourceError, TooLarge
+from slurm_gpucost.domain.errors import SourceError, TooLarge, TooSlow
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services import backfill
 from slurm_gpucost.sources import command, sacct
@@ -118,6 +118,18 @@ def test_a_quoted_path_survives_the_shell(tmp_path: Path) -> None:
     assert "--clusters=my;c" in out.stdout and "--delimiter=\x1f" in out.stdout
 
 
+def test_who_hangs_is_not_asked_for_ever_smaller_slices() -> None:
+    asked: list[list[str]] = []
+
+    def hangs(words: list[str]) -> str:
+        asked.append(words)
+        raise TooSlow("no answer")
+
+    with pytest.raises(TooSlow):
+        list(sacct.fetch(hangs, "sacct", "c", 0, 24 * 3_600_000))
+    assert len(asked) == 6  # 24 h, 12, 6, 3, 1.5 and 0.75
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
@@ -125,7 +137,7 @@ def test_a_quoted_path_survives_the_shell(tmp_path: Path) -> None:
         ("echo sacct: error: Query result too large >&2; exit 1", TooLarge, "too large"),
         ("echo Too wide of a date range in query >&2; exit 1", TooLarge, "Too wide"),
         ("exit 2", SourceError, "said nothing"),
-        ("exec sleep 60", TooLarge, "no answer within 0.2 s"),
+        ("exec sleep 60", TooSlow, "no answer within 0.2 s"),
     ],
 )
 def test_failures_keep_what_was_said(tmp_path: Path, body: str, kind: type[SourceError], words: str) -> None:
