@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,14 +18,22 @@ from tests.cluster.scenario import Scenario
 _LOUD = "THE CLUSTER TESTS DID NOT RUN"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "xdist_group(name): tests that share a boot, and so a worker")
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker for each suite, so one boot. (pytest-xdist 3.8's own loadgroup does nothing under pytest 9.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySuite(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            for suite in rootfs.SUITES:
+                if f"[{suite}" in nodeid:
+                    return suite
+            return super()._split_scope(nodeid)
+
+    return BySuite(config, log)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in rootfs.SUITES],
-)
+@pytest.fixture(scope="session", params=list(rootfs.SUITES))
 def suite(request: pytest.FixtureRequest) -> str:
     """A Debian suite that this machine can host."""
     name: str = request.param

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.ledger import store
 from slurm_gpucost.ledger.migrations import APPLICATION_ID
 from slurm_gpucost.ledger.store import file_system_of, open_ledger, open_readonly, refuse_network
+from tests.cluster.rootfs import mountable
 
 NFS = """\
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -80,39 +83,36 @@ def test_a_directory_that_is_missing_and_one_in_the_files_place(tmp_path: Path) 
         open_ledger(tmp_path / "ledger.db")
 
 
+_WRITE = """
+import sys
+from pathlib import Path
+from slurm_gpucost.domain.errors import LedgerError
+from slurm_gpucost.ledger.store import open_ledger
+try:
+    with open_ledger(Path(sys.argv[1])).transaction() as db:
+        db.execute("INSERT INTO meta VALUES ('x', 'y')")
+except LedgerError as error:
+    sys.exit(str(error))
+"""
+
+
 def test_a_read_only_file(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        return _read_only(tmp_path)
-    # Root may write everywhere, so a child asks as nobody.
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
-            folder.chmod(0o755)
-    os.chown(tmp_path, 65534, 65534)
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            os.setuid(65534)
-            _read_only(tmp_path)
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    return None
-
-
-def _read_only(folder: Path) -> None:
-    path = folder / "ledger.db"
+    path = tmp_path / "ledger.db"
     open_ledger(path).close()
-    path.chmod(0o400)
     before = path.read_bytes()
-    folder.chmod(0o500)
+    write = [sys.executable, "-c", _WRITE, str(path)]
+    if os.geteuid() == 0:  # root may write whatever the mode, but not on a read-only file system
+        mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+        write = [*mountable(), "unshare", "--mount", "sh", "-c", mount, str(tmp_path), *write]
+    path.chmod(0o400)
+    tmp_path.chmod(0o500)
     try:
-        with pytest.raises(LedgerError, match=r"ledger\.db"), open_ledger(path).transaction() as db:
-            db.execute("INSERT INTO meta VALUES ('x', 'y')")
-        assert path.read_bytes() == before
+        done = subprocess.run(write, capture_output=True, text=True, timeout=60)
     finally:
-        folder.chmod(0o700)
+        tmp_path.chmod(0o700)
+    assert done.returncode == 1
+    assert "ledger.db" in done.stderr and "Traceback" not in done.stderr
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
