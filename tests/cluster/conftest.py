@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -21,16 +22,14 @@ _LOUD = "THE CLUSTER TESTS DID NOT RUN"
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """One worker for each suite, so one boot. (pytest-xdist 3.8's own loadgroup does nothing under pytest 9.)"""
-    from xdist.scheduler import LoadScopeScheduling
+    scheduling: Any = importlib.import_module("xdist.scheduler").LoadScopeScheduling(config, log)
+    by_module = scheduling._split_scope
 
-    class BySuite(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            for suite in rootfs.SUITES:
-                if f"[{suite}" in nodeid:
-                    return suite
-            return super()._split_scope(nodeid)
+    def by_suite(nodeid: str) -> Any:
+        return next((suite for suite in rootfs.SUITES if f"[{suite}" in nodeid), None) or by_module(nodeid)
 
-    return BySuite(config, log)
+    scheduling._split_scope = by_suite
+    return scheduling
 
 
 @pytest.fixture(scope="session", params=list(rootfs.SUITES))
