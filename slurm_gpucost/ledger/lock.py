@@ -15,7 +15,7 @@ from threading import RLock
 from slurm_gpucost.domain.errors import LedgerBusy, LedgerError
 
 WAIT_SECONDS = 30.0
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.002
 
 
 class WriterLock:

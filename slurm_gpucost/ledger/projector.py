@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
@@ -15,10 +16,11 @@ from typing import TypeVar
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, SlotReport
 from slurm_gpucost.domain.projection import project
 from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology
-from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.ledger.store import Ledger
 
 BATCH_JOBS = 5_000
+YIELD_SECONDS = 0.005
+"""Between batches others get the writers' lock: the daemon goes on taking events in while a backfill is projected."""
 PROJECTION = "1"
 """Raise it when the rules of projection change: ledgers then say that they want a rebuild."""
 _Row = TypeVar("_Row", AccountingRow, HookEvent, ControllerRow)
@@ -64,6 +66,7 @@ def project_dirty(ledger: Ledger, shards: Mapping[str, int], progress: Progress 
             return done
         if progress:
             progress(done)
+        time.sleep(YIELD_SECONDS)
 
 
 def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:
@@ -83,7 +86,7 @@ def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None
 
 
 def _note_longest(db: sqlite3.Connection, length_ms: int) -> None:
-    """Questions about a period need to look no further than its end plus the longest lease."""
+    """Questions about a period need to look no further than its end plus the longest attempt, and so lease."""
     db.execute(
         "INSERT INTO meta VALUES ('longest_lease_ms', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value "
         "WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
@@ -108,9 +111,8 @@ def _project_batch(db: sqlite3.Connection, known: Topology, jobs: int, *, fresh:
         attempts += projected.attempts
         leases += projected.leases
     leases.sort(key=itemgetter(0, 1, 2, 3, 4))
-    _note_longest(
-        db, max((lease.end_ms - lease.start_ms for lease in leases if lease.end_ms != OPEN_END_MS), default=0)
-    )
+    lengths = (a.end_ms - a.start_ms for a in attempts if a.start_ms is not None and a.end_ms is not None)
+    _note_longest(db, max(lengths, default=0))
     db.executemany(f"INSERT INTO attempt VALUES ({','.join('?' * len(Attempt._fields))})", attempts)
     db.executemany(f"INSERT INTO lease VALUES ({','.join('?' * len(Lease._fields))})", leases)
     db.execute("DELETE FROM dirty_job WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")

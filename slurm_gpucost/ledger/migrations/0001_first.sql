@@ -201,6 +201,7 @@ CREATE TABLE attempt (
 ) WITHOUT ROWID;
 
 CREATE INDEX attempt_end ON attempt (end_ms);
+CREATE INDEX attempt_never_ran ON attempt (end_ms) WHERE start_ms IS NULL;
 
 -- Clustered by end: a month is one range scan, bounded by the longest lease.
 CREATE TABLE lease (

@@ -1,5 +1,12 @@
 -- Leases of the attempts that overlap [:start_ms, :end_ms), with what the driver saw of their devices meanwhile.
 -- A window that reaches beyond its lease counts by the part inside. share_den 0: the config does not say.
+WITH overlapping AS MATERIALIZED (
+  SELECT * FROM lease
+  WHERE start_ms < :end_ms AND end_ms >= :start_ms AND (end_ms > :start_ms OR start_ms = end_ms)
+    AND end_ms < :end_ms + (SELECT coalesce(max(CAST(value AS INTEGER)), 0) + 1 FROM meta WHERE key = 'longest_lease_ms')
+  UNION ALL
+  SELECT * FROM lease WHERE end_ms = 4611686018427387903 AND start_ms < :end_ms
+)
 SELECT l.cluster, l.job_id, l.submit_ms, l.n, l.node, l.device, l.gres_index, l.gres_name, l.gres_type, l.units,
   l.share_num, l.share_den, l.start_ms, nullif(l.end_ms, 4611686018427387903) AS end_ms, l.suspended_ms,
   l.device_evidence, l.start_evidence, l.end_evidence, d.model,
@@ -13,11 +20,8 @@ SELECT l.cluster, l.job_id, l.submit_ms, l.n, l.node, l.device, l.gres_index, l.
       FROM usage_window
       WHERE device = l.device AND start_ms < l.end_ms AND end_ms > l.start_ms
     ) w) AS usage
-FROM attempt a
-JOIN lease l ON l.cluster = a.cluster AND l.job_id = a.job_id AND l.submit_ms = a.submit_ms
+FROM overlapping l
 LEFT JOIN device d ON d.device = l.device
-WHERE coalesce(a.start_ms, a.submit_ms) < :end_ms
-  AND (a.end_ms IS NULL OR a.end_ms > :start_ms OR (a.end_ms = :start_ms AND a.start_ms = a.end_ms))
-  AND (:users IS NULL OR a.user IN (SELECT value FROM json_each(:users)))
-  AND (:accounts IS NULL OR a.account IN (SELECT value FROM json_each(:accounts)))
+WHERE (:users IS NULL OR l.user IN (SELECT value FROM json_each(:users)))
+  AND (:accounts IS NULL OR l.account IN (SELECT value FROM json_each(:accounts)))
 ORDER BY l.cluster, l.job_id, l.submit_ms, l.n
