@@ -37,7 +37,11 @@ def backfill(
         str | None, typer.Option(metavar="ZONE", help="Zone of the file's times; else the config's.")
     ] = None,
     print_command: Annotated[
-        bool, typer.Option("--print-command", help="Print the sacct command line that writes such a file safely.")
+        bool,
+        typer.Option(
+            "--print-command",
+            help="Print the sacct command line that writes such a file safely; without -S, of 30 days.",
+        ),
     ] = False,
     config: Config = None,
     ledger: Ledger = None,
@@ -59,9 +63,11 @@ def backfill(
             result = _from_file(found, from_file, observed_at, timezone, progress)
         _finish(result, "stdin" if from_file == "-" else from_file, json)
         return
-    if starttime is None:
-        raise UsageError("-S: say from when on, like -S 2026-10-01, or give --from-file")
     zone = found.settings.timezone
+    if starttime is None:
+        if not print_command:
+            raise UsageError("-S: say from when on, like -S 2026-10-01, or give --from-file")
+        starttime = "now-30days"
     start_ms = parse_time(starttime, now_ms(), zone, "-S")
     end_ms = parse_time(endtime, now_ms(), zone, "-E")
     if start_ms >= end_ms:

@@ -56,6 +56,9 @@ def invoice(
         write_whole(Path(csv), text)
     if json:
         emit_json(made)
+    elif made and csv:
+        lines = sum(len(one["lines"]) for one in made)
+        emit(f"{csv}: {lines} lines of {len(made)} {'statements' if user else 'invoices'} of {month}\n")
     elif made:
         emit(document.pages(made))
     else:

@@ -5,6 +5,7 @@ Commands only know :class:`Queries`, so that a service can answer them later wit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,15 +24,24 @@ class Queries(Protocol):
 
 
 class LedgerQueries:
-    """Asks a ledger that this process may read."""
+    """Asks a ledger that this process may read.
+
+    All questions are answered from one moment of it, so that what a command shows fits together while a daemon
+    writes; the same question is answered once.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.connection = open_readonly(path)
+        self.connection.execute("BEGIN")
+        self._answers: dict[str, Rows] = {}
 
     def ask(self, name: str, /, **params: Any) -> Rows:
         """The rows of the named query."""
-        return ask(self.connection, name, **params)
+        key = json.dumps([name, sorted(params.items())])
+        if key not in self._answers:
+            self._answers[key] = ask(self.connection, name, **params)
+        return self._answers[key]
 
 
 @contextmanager
