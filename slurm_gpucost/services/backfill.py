@@ -73,6 +73,8 @@ def from_sacct(
             result.failed.append(str(error))
             collect.take_failure(ledger, settings, "sacct", int(time.time() * 1000), str(error))
         progress("asking sacct", high - start_ms, total)
+    if not result.rows and not result.failed:
+        result.warnings.append(f"sacct: {collect.nothing_heard(settings.cluster)}")
     result.jobs = _project(ledger, settings, progress)
     return result
 

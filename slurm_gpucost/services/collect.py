@@ -97,6 +97,11 @@ def take_accounting(
     return Taken(len(rows), new, broken)
 
 
+def nothing_heard(cluster: str) -> str:
+    """What to say when sacct has no rows: for a cluster that it does not know it answers nothing, and no error."""
+    return f"no jobs of cluster '{cluster}' in that time; is that its name? `sacctmgr show cluster` lists them"
+
+
 def take_failure(ledger: Ledger, settings: Settings, witness: str, observed_at_ms: int, why: str) -> None:
     """Note that a witness did not answer."""
     with ledger.transaction() as db:

@@ -44,6 +44,7 @@ class Engine:
         self._said: dict[str, str] = {}
         self._nodes: set[str] = set()
         self._devices: list[DeviceReport] = []
+        self._heard = False
 
     def step(self) -> None:
         """One round: events in, replies in, questions out, projection. Trouble is said once and tried again."""
@@ -170,7 +171,11 @@ class Engine:
         """Only when no slice of the question was lost need it not be asked again."""
         try:
             until = now if last and not lost else None
-            return collect.take_accounting(self.ledger, self.settings, reply, now, current=last, asked_until_ms=until)
+            taken = collect.take_accounting(self.ledger, self.settings, reply, now, current=last, asked_until_ms=until)
+            if not taken.rows and not self._heard:
+                log.warning("sacct: %s", collect.nothing_heard(self.settings.cluster))
+            self._heard = True
+            return taken
         except Exception:
             lost.append(reply)
             raise
@@ -185,7 +190,11 @@ class Engine:
 
     def _ask_slots(self, node: str) -> None:
         def work() -> None:
-            gres = slurmd_gres.parse(slurmd_gres.ask(self.settings.slurmd, node))
+            try:
+                gres = slurmd_gres.parse(slurmd_gres.ask(self.settings.slurmd, node))
+            except Exception:
+                self._done.put(partial(self._nodes.discard, node))  # its next event asks again
+                raise
             self._done.put(partial(self._take_slots, node, gres))
 
         self._in_background(f"slurmd -G -N {node}", work)

@@ -170,3 +170,16 @@ def test_a_missing_sacct_is_told_at_once(settings: Settings, ledger: Ledger) -> 
     refuse: dict[str, Exception] = {"2026-09-21T00:00:00": SourceError("`sacct` was not found; install")}
     with pytest.raises(SourceError, match="not found"):
         ask(settings, ledger, Sacct(refuse))
+
+
+def test_a_cluster_that_sacct_does_not_know_is_no_silence(settings: Settings, ledger: Ledger) -> None:
+    """For an unknown cluster sacct prints its header and exits 0 (22.05 and 24.11)."""
+
+    def header_only(words: list[str]) -> str:
+        given = dict(word.split("=", 1) for word in words if "=" in word)
+        return given["--delimiter"].join(given["--format"].split(",")) + "\n"
+
+    result = backfill.from_sacct(settings, ledger, START, START + DAY, lambda *_: None, header_only)
+    assert (result.rows, result.failed) == (0, [])
+    (warning,) = result.warnings
+    assert settings.cluster in warning and "sacctmgr show cluster" in warning
