@@ -38,11 +38,11 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
     rows = _resolve_resizes(_best_rows(evidence.accounting))
     attempts = [_from_accounting(row) for row in rows]
     tres = [row.alloc_tres for row in rows]
-    if not evidence.hooks and not evidence.controller:
-        return Projected(
-            attempts,
-            [lease for a, t in zip(attempts, tres, strict=True) for lease in leases_of(a, t, [], [], topology)],
-        )
+    if not evidence.hooks and not evidence.controller:  # history from accounting alone: a million at a time
+        leases = []
+        for attempt, text in zip(attempts, tres, strict=True):
+            leases += leases_of(attempt, text, [], [], topology)
+        return Projected(attempts, leases)
 
     for row in _best_controller(evidence.controller):
         if row.start_ms is not None and match_controller(row, attempts) is None:
