@@ -34,7 +34,7 @@ def now_ms() -> int:
 def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
     """Work until ``stop`` is set, then take in what is there and return."""
     with open_ledger(ledger_path) as ledger:
-        bring_up_to_date(ledger, settings.shards)
+        bring_up_to_date(ledger, settings.shards, batches=1)
         sampler = None
         if settings.nvml_enabled:
             sampler = Sampler(NvmlGpus(), settings.nvml_interval_seconds, now_ms, hour_offsets_ms(settings))

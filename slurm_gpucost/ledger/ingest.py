@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import astuple
 from hashlib import blake2b
+from typing import NamedTuple
 
 from slurm_gpucost.domain.evidence import (
     AccountingRow,
@@ -107,6 +108,38 @@ def asked_until(db: sqlite3.Connection, cluster: str) -> int | None:
     """Up to when all of a cluster's accounting is taken in by the daemon, ms UTC; None: it never asked."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (_ASKED_UNTIL + cluster,)).fetchone()
     return int(row[0]) if row else None
+
+
+class Open(NamedTuple):
+    """An attempt that had not ended when the accounting was last heard of it."""
+
+    job_id: int
+    submit_ms: int
+    seen_ms: int
+
+
+def open_attempts(db: sqlite3.Connection, cluster: str) -> list[Open]:
+    """A cluster's attempts of the accounting that have not ended; not those with evidence yet to be projected."""
+    return [
+        Open(*row)
+        for row in db.execute(
+            "SELECT job_id, submit_ms, seen_ms FROM attempt a WHERE end_ms IS NULL AND witness = 'sacct' "
+            "AND cluster = ? "
+            "AND NOT EXISTS (SELECT 1 FROM dirty_job d WHERE d.cluster = a.cluster AND d.job_id = a.job_id)",
+            (cluster,),
+        )
+    ]
+
+
+def last_current_poll(db: sqlite3.Connection, cluster: str) -> int | None:
+    """When the accounting last told what runs now, ms UTC, whoever asked."""
+    row = db.execute(
+        "SELECT max(observed_at_ms) FROM source_poll "
+        "WHERE witness = 'sacct' AND ok = 1 AND current = 1 AND cluster = ?",
+        (cluster,),
+    ).fetchone()
+    found: int | None = row[0]
+    return found
 
 
 def set_aside(

@@ -45,18 +45,25 @@ def pending(db: sqlite3.Connection) -> int:
     return count
 
 
-def bring_up_to_date(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:
+def bring_up_to_date(
+    ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None, batches: int | None = None
+) -> int:
     """Project what is marked, or everything where the rules or the config's shards are others than the last time."""
     row = ledger.connection.execute("SELECT value FROM meta WHERE key = 'projection'").fetchone()
     if row is not None and row[0] != settings_key(shards):
         return rebuild(ledger, shards, progress)
-    return project_dirty(ledger, shards, progress)
+    return project_dirty(ledger, shards, progress, batches)
 
 
-def project_dirty(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:
-    """Project all marked jobs, a batch a transaction; returns how many. A kill between batches loses nothing."""
+def project_dirty(
+    ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None, batches: int | None = None
+) -> int:
+    """Project the marked jobs, a batch a transaction; returns how many. A kill between batches loses nothing.
+
+    ``batches``: at most so many, where others wait meanwhile; else until none is marked, while more may come.
+    """
     done = 0
-    while True:
+    while batches is None or batches > 0:
         with ledger.transaction() as db:
             batch = _project_batch(db, topology(db, shards), BATCH_JOBS)
             if batch:
@@ -66,7 +73,10 @@ def project_dirty(ledger: Ledger, shards: Mapping[str, int], progress: Progress 
             return done
         if progress:
             progress(done)
+        if batches is not None:
+            batches -= 1
         time.sleep(YIELD_SECONDS)
+    return done
 
 
 def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:

@@ -17,6 +17,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     "ncpfs fuse.sshfs fuse.glusterfs fuse.ceph fuse.s3fs fuse.rclone".split()
 )
 _CACHE_KIB = 65536
+_MEND = "make room or mend the disk, then start again"
+"""SQLite says "disk I/O error", too, where a full disk has no room for the files that it keeps beside the ledger."""
 
 
 def file_system_of(path: Path, mountinfo: str | None = None) -> str:
@@ -80,9 +82,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         )
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
-        raise LedgerError(
-            f"{path}: cannot be opened ({error}); see [ledger] path in the config, or --ledger"
-        ) from error
+        hint = _MEND if "disk" in str(error) else "see [ledger] path in the config, or --ledger"
+        raise LedgerError(f"{path}: cannot be opened ({error}); {hint}") from error
     except sqlite3.DatabaseError as error:
         raise LedgerError(f"{path}: is no gpucost ledger ({error}); name another file (--ledger)") from error
     return connection
@@ -100,8 +101,8 @@ class Ledger:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One durable batch: under the writers' lock, committed with fsync, rolled back whole on any error."""
         with self.lock:
-            self.connection.execute("BEGIN IMMEDIATE")
             try:
+                self.connection.execute("BEGIN IMMEDIATE")
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException as error:
@@ -147,7 +148,7 @@ def open_ledger(path: Path) -> Ledger:
                 connection.execute(f"PRAGMA application_id = {migrations.APPLICATION_ID}")
                 migrations.apply(connection)
     except sqlite3.OperationalError as error:
-        raise LedgerError(f"{path}: cannot be prepared ({error})") from error
+        raise LedgerError(f"{path}: cannot be prepared ({error}); {_MEND}") from error
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return ledger
@@ -157,6 +158,8 @@ def open_readonly(path: Path, *, check_only: bool = False) -> sqlite3.Connection
     """Open for questions. Raises LedgerError where there is no ledger, or one that this version cannot read."""
     if not path.exists():
         raise LedgerError(f"{path}: there is no ledger; `gpucost backfill` or `gpucostd run` makes it")
+    if not path.is_file():
+        raise LedgerError(f"{path}: is no file; name the ledger's file (--ledger)")
     refuse_network(path)
     connection = _connect(path, "ro")
     if _check(connection, path) and not check_only:

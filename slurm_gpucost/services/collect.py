@@ -32,6 +32,8 @@ class Taken(NamedTuple):
     new: int
     broken: list[tuple[int, str]]
     """(line or record number, reason) of what was set aside."""
+    gone: tuple[ingest.Open, ...] = ()
+    """Attempts that the ledger has as not ended and a reply that tells the state of now does not name."""
 
 
 def take_events(ledger: Ledger, settings: Settings, files: Iterable[SpoolFile], now_ms: int) -> list[HookEvent]:
@@ -94,7 +96,9 @@ def take_accounting(
         ingest.add_poll(db, poll)
         if asked_until_ms is not None:
             ingest.set_asked_until(db, settings.cluster, asked_until_ms)
-    return Taken(len(rows), new, broken)
+        named = {(row.job_id, row.submit_ms) for row in rows}
+        still_open = ingest.open_attempts(db, settings.cluster) if current else []
+    return Taken(len(rows), new, broken, tuple(one for one in still_open if (one.job_id, one.submit_ms) not in named))
 
 
 def nothing_heard(cluster: str) -> str:
@@ -141,6 +145,6 @@ def take_rows(ledger: Ledger, rows: Iterable[AccountingRow]) -> Iterator[tuple[i
         yield len(batch), new
 
 
-def project(ledger: Ledger, settings: Settings) -> int:
-    """Bring attempts and leases up to date; the number of jobs that were looked at."""
-    return bring_up_to_date(ledger, settings.shards)
+def project(ledger: Ledger, settings: Settings, batches: int | None = None) -> int:
+    """Bring attempts and leases up to date, in at most so many batches; the number of jobs that were looked at."""
+    return bring_up_to_date(ledger, settings.shards, batches=batches)

@@ -15,7 +15,8 @@ from typing import Any
 
 from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.domain.evidence import DeviceReport
-from slurm_gpucost.ledger.ingest import asked_until
+from slurm_gpucost.domain.windows import Window
+from slurm_gpucost.ledger.ingest import Open, asked_until, last_current_poll
 from slurm_gpucost.ledger.projector import pending
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
@@ -44,7 +45,13 @@ class Engine:
         self._said: dict[str, str] = {}
         self._nodes: set[str] = set()
         self._devices: list[DeviceReport] = []
+        self._listed: list[DeviceReport] | None = None
+        """What the driver lists, until the ledger has it; so too for the windows."""
+        self._windows: list[Window] = []
         self._heard = False
+        self._look_back_ms: int | None = None
+        """From when on to ask for attempts that ended while nobody asked; each is looked for once."""
+        self._looked_for: set[tuple[int, int]] = set()
 
     def step(self) -> None:
         """One round: events in, replies in, questions out, projection. Trouble is said once and tried again."""
@@ -53,15 +60,13 @@ class Engine:
             ("replies", self._replies),
             ("driver", self._driver),
             ("projection", self._project),
+            ("questions", self._questions),
         ):
             try:
                 work()
                 self._say(name, "")
             except Exception as error:  # whatever it is, the daemon goes on and says it
                 self._say(name, _told(error))
-        self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._question_to_accounting)
-        if self.settings.controller_enabled:
-            self._ask_when_due("scontrol", self.settings.controller_interval_seconds, self._question_to_controller)
 
     def intake(self) -> None:
         """Event files into the ledger; only then are they discarded."""
@@ -81,7 +86,7 @@ class Engine:
         """Take in what is there, and what the driver has measured."""
         self.step()
         if self.sampler:
-            collect.take_windows(self.ledger, self.sampler.stop())
+            collect.take_windows(self.ledger, [*self._windows, *self.sampler.stop()])
 
     def _say(self, what: str, message: str) -> None:
         if self._said.get(what, "") != message:
@@ -101,24 +106,32 @@ class Engine:
             take()
 
     def _project(self) -> None:
+        """A batch a round: while a backfill brings more and more, events are taken in all the same."""
         if pending(self.ledger.connection):
-            collect.project(self.ledger, self.settings)
+            collect.project(self.ledger, self.settings, batches=1)
 
     def _driver(self) -> None:
         if self.sampler is None:
             return
-        inventory, windows = self.sampler.drain()
-        if windows:
-            collect.take_windows(self.ledger, windows)
-        if inventory is not None and inventory != self._devices:
-            new = [(r.device, r.digest) for r in inventory] != [(r.device, r.digest) for r in self._devices]
-            self._devices = inventory
-            if new:
-                collect.take_inventory(self.ledger, inventory, [])
-                for node in sorted(self._nodes):
-                    self._ask_slots(node)
         state = self.sampler.state
         self._say("NVML", "" if state in ("ok", "not started") else state)
+        listed, windows = self.sampler.drain()
+        self._windows += windows
+        self._listed = self._listed if listed is None else listed
+        if self._windows:
+            collect.take_windows(self.ledger, self._windows)
+            self._windows = []
+        if self._listed is not None:
+            if [(r.device, r.digest) for r in self._listed] != [(r.device, r.digest) for r in self._devices]:
+                collect.take_inventory(self.ledger, self._listed, [])
+                for node in sorted(self._nodes):
+                    self._ask_slots(node)
+            self._devices, self._listed = self._listed, None
+
+    def _questions(self) -> None:
+        self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._question_to_accounting)
+        if self.settings.controller_enabled:
+            self._ask_when_due("scontrol", self.settings.controller_interval_seconds, self._question_to_controller)
 
     def _ask_when_due(self, name: str, interval_seconds: int, question: Callable[[int], Callable[[], None]]) -> None:
         now = self.clock()
@@ -157,7 +170,13 @@ class Engine:
         """From where the last complete answer reached, less the overlap. Made here: threads do not read the ledger."""
         known = asked_until(self.ledger.connection, self.settings.cluster)
         overlap_ms = self.settings.accounting_overlap_seconds * 1000
-        start = now - FIRST_LOOK_BACK_MS if known is None else known - overlap_ms
+        if known is None:
+            before = last_current_poll(self.ledger.connection, self.settings.cluster)  # a backfill's
+            start = min(now - FIRST_LOOK_BACK_MS, now if before is None else before - overlap_ms)
+        else:
+            start = known - overlap_ms
+        if self._look_back_ms is not None:
+            start = min(start, self._look_back_ms)
         return partial(self._ask_accounting, now, start, (now // 1000 + 1) * 1000)
 
     def _ask_accounting(self, now: int, start: int, end: int) -> None:
@@ -175,10 +194,18 @@ class Engine:
             if not taken.rows and not self._heard:
                 log.warning("sacct: %s", collect.nothing_heard(self.settings.cluster))
             self._heard = True
+            if until is not None:
+                self._look_for(taken.gone)
             return taken
         except Exception:
             lost.append(reply)
             raise
+
+    def _look_for(self, gone: tuple[Open, ...]) -> None:
+        """What a saved file, or a backfill of long ago, has as running would else count as running for ever."""
+        fresh = [one for one in gone if (one.job_id, one.submit_ms) not in self._looked_for]
+        self._looked_for.update((one.job_id, one.submit_ms) for one in fresh)
+        self._look_back_ms = min((one.seen_ms for one in fresh), default=None)
 
     def _question_to_controller(self, now: int) -> Callable[[], None]:
         return partial(self._ask_controller, now)
@@ -201,7 +228,11 @@ class Engine:
 
     def _take_slots(self, node: str, gres: list[slurmd_gres.GresSlot]) -> None:
         slots = slurmd_gres.slots(self.settings.cluster, node, gres, self._devices, self.clock())
-        collect.take_inventory(self.ledger, [], slots)
+        try:
+            collect.take_inventory(self.ledger, [], slots)
+        except Exception:
+            self._nodes.discard(node)  # its next event asks again
+            raise
 
 
 def _told(error: Exception) -> str:

@@ -71,9 +71,18 @@ def unpriced_kinds(settings: Settings, queries: Queries) -> list[str]:
         name = f"{row['gres_name']}:{row['gres_type']}" if row["gres_type"] else row["gres_name"]
         model = f" ({row['model']})" if row["model"] else ""
         if settings.sku_for(row["gres_type"], row["model"]) is None:
-            found.append(
-                f"{settings.path}: gres/{name}{model} is used and no SKU prices it; add it to a SKU's gres_types"
-            )
+            what = f"{settings.path}: gres/{name}{model} is used and no SKU prices it"
+            found.append(f"{what}; {_todo(row['gres_name'], row['gres_type'], row['model'])}")
         elif row["shards_unknown"]:
             found.append(f"{settings.path}: gres/{name} is used; give its SKU the number of `shards` of a device")
     return found
+
+
+def _todo(name: str, kind: str, model: str | None) -> str:
+    if name == "mps":
+        return "gres/mps cannot be priced yet"
+    if kind:
+        return "add it to a SKU's gres_types"
+    if model:
+        return "add the device's name to a SKU's nvml_names"
+    return f"it has no type and there are several SKUs: add gres/{name}:TYPE to AccountingStorageTRES"

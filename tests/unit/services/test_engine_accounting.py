@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services import collect
 from slurm_gpucost.services.engine import Engine
+from slurm_gpucost.sources.accounting_text import FIELDS
 from slurm_gpucost.sources.sacct import Slice
 from tests.unit.builders import config, fake_sacct, script
 from tests.unit.services.test_engine import NOW, count, until
@@ -75,6 +77,76 @@ def test_a_backfill_of_the_last_hour_does_not_hide_the_days_before_it(
     (span,) = asked
     assert span[0] <= NOW - 3 * DAY - settings.accounting_overlap_seconds * 1000
     assert span[1] > NOW
+
+
+def _row(end: str, state: str) -> list[str]:
+    row = dict.fromkeys(FIELDS, "") | {
+        "JobIDRaw": "9", "JobID": "9", "Cluster": "c", "Submit": "1789000000", "Start": "1789000000", "End": end,
+        "ElapsedRaw": "3600", "State": state, "User": "ann", "Account": "lab", "AllocTRES": "gres/gpu:a100=1",
+        "NNodes": "1",
+    }  # fmt: skip
+    return list(row.values())
+
+
+def _reply(start: int, end: int, *rows: list[str]) -> Slice:
+    return Slice(start, end, "SEP", "".join("SEP".join(row) + "\n" for row in (FIELDS, *rows)))
+
+
+def test_what_a_saved_file_has_as_running_and_ended_long_before_the_daemon_is_asked_for_once(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    saved = 1_789_003_600_000
+    with open_ledger(settings.ledger) as ledger:
+        collect.take_accounting(
+            ledger, settings, _reply(saved, saved, _row("Unknown", "RUNNING")), saved, current=False
+        )
+        collect.project(ledger, settings)
+        work = Engine(settings, ledger, lambda: NOW, None)
+
+        def asked_from() -> int:
+            question = work._question_to_accounting(NOW)
+            assert isinstance(question, partial)
+            start: int = question.args[1]
+            return start
+
+        assert asked_from() > saved
+        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
+        assert asked_from() == saved, "the attempt is not running now: when did it end?"
+        work._take_accounting(_reply(saved, saved + DAY, _row("1789007200", "COMPLETED")), NOW, False, [])
+        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
+        collect.project(ledger, settings)
+        assert count(ledger, "attempt", "end_ms = 1789007200000") == 1
+        assert asked_from() > saved, "it was found, and is not asked for any more"
+        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
+        assert asked_from() > saved
+
+
+def test_a_lost_attempt_that_sacct_knows_no_more_is_looked_for_once(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    saved = 1_789_003_600_000
+    with open_ledger(settings.ledger) as ledger:
+        collect.take_accounting(
+            ledger, settings, _reply(saved, saved, _row("Unknown", "RUNNING")), saved, current=False
+        )
+        collect.project(ledger, settings)
+        work = Engine(settings, ledger, lambda: NOW, None)
+        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
+        assert work._look_back_ms == saved
+        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
+        assert work._look_back_ms is None
+
+
+def test_the_first_question_reaches_back_to_the_backfill_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(tmp_path)
+    asked: list[int] = []
+    with open_ledger(settings.ledger) as ledger:
+        backfilled = NOW - 3 * DAY
+        collect.take_accounting(ledger, settings, _reply(backfilled - DAY, backfilled), backfilled, current=True)
+        work = Engine(settings, ledger, lambda: NOW, None)
+        monkeypatch.setattr(work, "_ask_accounting", lambda now, start, end: asked.append(start))
+        work._question_to_accounting(NOW)()
+    assert asked == [backfilled - settings.accounting_overlap_seconds * 1000]
 
 
 def test_what_was_asked_until_never_goes_back(tmp_path: Path) -> None:

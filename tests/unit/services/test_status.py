@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,16 @@ def test_an_unknown_kind_of_gpu_is_named_with_the_config(settings: Settings) -> 
     take(settings, accounting(0, 10, tres="gres/gpu:mi300=1,gres/gpu=1"))
     (finding,) = ask(settings)["findings"]
     assert "gres/gpu:mi300" in finding and str(settings.path) in finding and "gres_types" in finding
+
+
+def test_gpus_without_a_type_among_several_skus_are_no_matter_of_gres_types(settings: Settings) -> None:
+    one = settings.pools[0].skus[0]
+    pool = replace(settings.pools[0], skus=(one, replace(one, name="h100", gres_types=("h100",))))
+    several = replace(settings, pools=(pool,))
+    take(several, accounting(0, 10, tres="gres/gpu=1"))
+    (finding,) = ask(several)["findings"]
+    assert "gres/gpu:TYPE" in finding and "AccountingStorageTRES" in finding
+    assert "gres_types" not in finding, "nothing that could be written there helps"
 
 
 def test_an_unknown_kind_on_a_node_is_named_before_any_job_used_it(settings: Settings) -> None:

@@ -1,0 +1,126 @@
+"""The daemon as a process, with what it asks: a driver that measures or hangs, accounting that gives no answer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.site import Site, until
+from tests.fakenvml.build import build
+from tests.fakenvml.harness import FakeNvml
+
+WATTS = 400
+HUNG_AFTER_SECONDS = 15
+
+
+@pytest.fixture
+def nvml(site: Site) -> FakeNvml:
+    fake = FakeNvml(build(), site.top / "scenario")
+    site.env = fake.env
+    return fake
+
+
+@pytest.fixture
+def silent(site: Site) -> Iterator[Path]:
+    """A sacct that gives no answer; the file is there once it has been asked."""
+    asked, sacct = site.top / "asked", site.top / "sacct"
+    sacct.write_text(f"#!/bin/sh\necho $$ >'{asked}.new' && mv '{asked}.new' '{asked}'\nexec sleep 60\n")
+    sacct.chmod(0o755)
+    site.write_config(sacct=str(sacct))
+    yield asked
+    if asked.exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(asked.read_text()), signal.SIGKILL)
+
+
+def plain(at_ms: int) -> str:
+    """Two GPUs; the first draws WATTS at 70 percent, the second half of both."""
+    lines = ["devices 2", "device 0 uuid GPU-a", "device 1 uuid GPU-b"]
+    for number in (0, 1):
+        share = number + 1
+        lines.append(f"device {number} energy 0 {WATTS * 1000 // share} {at_ms}")
+        lines.append(f"device {number} util 0 {70 // share} 20")
+    return "\n".join(lines) + "\n"
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_what_a_lease_drew_lies_between_its_hooks(site: Site, nvml: FakeNvml) -> None:
+    nvml.write(plain(wall_ms()))
+    daemon = site.started()
+    until(lambda: site.ask("SELECT count(*) FROM device_report") == [(2,)])
+    time.sleep(1.7)
+    site.event(1)
+    time.sleep(1.5)
+    site.event(1, "epilog")
+    time.sleep(1.7)
+    until(lambda: site.waiting() == 0)
+    site.end(daemon)
+    site.assert_holds([1, 1])
+    (start,), (end,) = site.ask("SELECT at_ms FROM hook_event ORDER BY at_ms")
+    across = f"start_ms < {start} AND end_ms > {start} OR start_ms < {end} AND end_ms > {end}"
+    assert site.ask(f"SELECT count(*) FROM usage_window WHERE {across}") == [(0,)], "a hook cuts every window"
+    inside = f"start_ms >= {start} AND end_ms <= {end}"
+    sums = "sum(observed_ms), sum(energy_mj), sum(energy_observed_ms), sum(sm_percent_ms), sum(sm_observed_ms)"
+    held = site.ask(f"SELECT device, {sums} FROM usage_window WHERE {inside} GROUP BY device ORDER BY device")
+    assert [row[0] for row in held] == ["GPU-a", "GPU-b"]
+    for share, (_, observed, energy, energy_observed, sm, sm_observed) in enumerate(held, 1):
+        assert observed == energy_observed == sm_observed == end - start, "every millisecond of the lease, once"
+        # the counter and the clock are read one after the other: never quite of one moment
+        assert abs(energy - WATTS * observed // share) <= WATTS * 100
+        assert sm == 70 // share * sm_observed
+    around = site.ask(f"SELECT count(DISTINCT device) FROM usage_window WHERE end_ms <= {start}")
+    assert around == [(2,)], "what was drawn before belongs to no lease, and is kept"
+
+
+def test_a_driver_that_hangs_holds_up_nothing(site: Site, nvml: FakeNvml, silent: Path) -> None:
+    """Accounting hangs as well."""
+    nvml.write(plain(wall_ms()))
+    daemon = site.started()
+    until(silent.exists)
+    until(lambda: site.ask("SELECT count(*) FROM device_report") == [(2,)])
+    time.sleep(1.2)
+    nvml.write(plain(wall_ms()) + "hang nvmlDeviceGetTotalEnergyConsumption 1 forever\n")
+    hangs = time.monotonic()
+    written: list[int] = []
+    while "hung since" not in site.log:
+        assert time.monotonic() - hangs < HUNG_AFTER_SECONDS + 10, "it never said so"
+        written.append(len(written) + 1)
+        take_in(site, written[-1])
+    for _ in range(3):
+        written.append(len(written) + 1)
+        take_in(site, written[-1])
+    assert site.log.count("hung since") == 1
+    assert site.log.count("gpucostd: NVML: ") == 1
+    site.event(written[-1] + 1)
+    began = time.monotonic()
+    site.end(daemon, 10)
+    assert time.monotonic() - began < 10
+    site.assert_holds([*written, written[-1] + 1])
+    devices = site.ask("SELECT device, sum(energy_mj) > 0 FROM usage_window GROUP BY device ORDER BY device")
+    assert devices == [("GPU-a", 1), ("GPU-b", 1)], "what was measured before the hang is kept"
+
+
+def take_in(site: Site, job: int) -> None:
+    path: Path = site.event(job)
+    until(lambda: not path.exists(), 5)
+    time.sleep(0.1)
+
+
+def test_it_ends_in_time_while_accounting_gives_no_answer(site: Site, silent: Path) -> None:
+    daemon = site.started()
+    until(silent.exists)
+    for job in range(1, 31):
+        site.event(job)
+    began = time.monotonic()
+    site.end(daemon, 10)
+    assert time.monotonic() - began < 10
+    site.assert_holds(range(1, 31))
