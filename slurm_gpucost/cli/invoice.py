@@ -45,7 +45,7 @@ def invoice(
     with open_queries(found.settings, found.ledger) as queries:
         names.check(queries, [account] if account else None, [user] if user else None)
         made = bill.bill(found.settings, queries, month, account, user)
-        remarks = _remarks(found, queries, month)
+        remarks = _remarks(found, queries, month, account, user)
     for remark in remarks:
         note(remark)
     if csv:
@@ -66,7 +66,7 @@ def invoice(
         note(f"no GPU time to bill in {month}" + (f" for {whose}" if whose else ""))
 
 
-def _remarks(found: Site, queries: Queries, month: str) -> list[str]:
+def _remarks(found: Site, queries: Queries, month: str, account: str | None, user: str | None) -> list[str]:
     """What a reader of these invoices must know and they do not say."""
     from slurm_gpucost.cli.options import now_ms
     from slurm_gpucost.services import bill
@@ -80,10 +80,10 @@ def _remarks(found: Site, queries: Queries, month: str) -> list[str]:
     remarks += [
         f"not priced, on no invoice: {row['unit_hours']} hours of {row['units']} (gres/{row['gres']}) "
         f"on {row['cluster']}; {row['todo']}"
-        for row in bill.unpriced(found.settings, queries, period.start_ms, period.end_ms)
+        for row in bill.unpriced(found.settings, queries, period.start_ms, period.end_ms, account, user)
     ]
     held: list[dict[str, Any]] = queries.ask("billable_time", start_ms=period.start_ms, end_ms=period.end_ms, held=1)
-    if count := sum(row["leases"] for row in held):
+    if count := sum(row["leases"] for row in bill.owned(held, account, user)):
         remarks.append(
             f"not billed: {count} leases that the accounting does not know; `gpucost jobs -a` shows them held"
         )

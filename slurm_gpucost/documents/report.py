@@ -41,7 +41,7 @@ def utilization_columns(unit: str) -> list[Column]:
     """All columns of the cluster's report."""
 
     def of(key: str) -> Callable[[Row], str]:
-        return lambda row: decimal_text(Fraction(row[key]) / UNITS[unit], _DECIMALS[unit])
+        return lambda row: "" if row[key] is None else decimal_text(Fraction(row[key]) / UNITS[unit], _DECIMALS[unit])
 
     return [
         Column("Cluster", lambda row: str(row["cluster"]), 9),
@@ -50,7 +50,7 @@ def utilization_columns(unit: str) -> list[Column]:
         Column("Allocated", of("allocated_gpu_seconds"), 14, number=True),
         Column("Idle", of("idle_gpu_seconds"), 14, number=True),
         Column("Reported", of("reported_gpu_seconds"), 14, number=True),
-        Column("Percent", lambda row: str(row["allocated_percent"]), 8, number=True),
+        Column("Percent", lambda row: str(row["allocated_percent"] or ""), 8, number=True),
     ]
 
 

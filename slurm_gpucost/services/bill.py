@@ -68,10 +68,22 @@ def device_ms(row: dict[str, Any]) -> Fraction:
     return Fraction(row["quantity"], row["share_den"] or 1)
 
 
-def unpriced(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> Rows:
+def owned(rows: Rows, account: str | None, user: str | None) -> Rows:
+    """The rows of an account, or a user, or both."""
+    return [row for row in rows if account in (None, row["account"]) and user in (None, row["user"])]
+
+
+def unpriced(
+    settings: Settings,
+    queries: Queries,
+    start_ms: int,
+    end_ms: int,
+    account: str | None = None,
+    user: str | None = None,
+) -> Rows:
     """Time on devices that no SKU prices: never dropped, shown with the key that would price it."""
     rows: dict[tuple[str, str, str, str, bool], Fraction] = {}
-    for row in queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0):
+    for row in owned(queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0), account, user):
         if place_of(settings, row) is None:
             key = (row["cluster"], row["gres_name"], row["gres_type"], row["model"] or "", not row["share_den"])
             rows[key] = rows.get(key, Fraction(0)) + device_ms(row)

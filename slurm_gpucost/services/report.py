@@ -72,7 +72,8 @@ def utilization(
 ) -> list[dict[str, Any]]:
     """Allocated and idle time of each SKU's devices. Idle is derived: reported (devices x time) less allocated.
 
-    It can be below zero where more was allocated than the config has devices; then the config's number is wrong.
+    It can be below zero where more was allocated than the config has devices; then the config's number is wrong. The
+    config's devices are its own cluster's: of others in the ledger only what was allocated is known, the rest is None.
     """
     allocated: dict[tuple[str, str], Fraction] = {}
     for pool in settings.pools:
@@ -87,17 +88,17 @@ def utilization(
     devices = {sku.name: sku.devices for pool in settings.pools for sku in pool.skus}
     rows: list[dict[str, Any]] = []
     for (cluster, name), quantity in sorted(allocated.items()):
-        reported = Fraction(devices[name] * (end_ms - start_ms))
+        reported = Fraction(devices[name] * (end_ms - start_ms)) if cluster == settings.cluster else None
         rows.append(
             {
                 "cluster": cluster,
                 "sku": name,
-                "devices": devices[name],
+                "devices": None if reported is None else devices[name],
                 "allocated_gpu_seconds": decimal_text(quantity / MS, 3),
-                "idle_gpu_seconds": decimal_text((reported - quantity) / MS, 3),
+                "idle_gpu_seconds": None if reported is None else decimal_text((reported - quantity) / MS, 3),
                 "idle_kind": "derived",
-                "reported_gpu_seconds": decimal_text(reported / MS, 3),
-                "allocated_percent": decimal_text(100 * quantity / reported, 2),
+                "reported_gpu_seconds": None if reported is None else decimal_text(reported / MS, 3),
+                "allocated_percent": None if reported is None else decimal_text(100 * quantity / reported, 2),
             }
         )
     return rows

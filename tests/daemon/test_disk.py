@@ -103,7 +103,8 @@ def test_a_disk_that_fills_up_and_gets_room_again(site: Site, disk: SmallDisk, t
     measured = "SELECT min(start_ms), max(end_ms) - min(start_ms), sum(observed_ms) FROM usage_window"
     ((start, length, observed),) = site.ask(measured, ledger)
     assert start < site.ask("SELECT min(at_ms) FROM hook_event", ledger)[0][0]
-    assert length == observed > 4000, "the windows that became final meanwhile are kept too"
+    # Read once a second, over more than four: three whole intervals at least, and none missing between.
+    assert length == observed >= 3000, "the windows that became final meanwhile are kept too"
 
 
 def test_a_start_while_the_disk_is_full(site: Site, disk: SmallDisk, tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ WITH overlapping AS MATERIALIZED (
 )
 SELECT a.cluster, a.job_id, a.submit_ms, a.witness, a.state, a.user, a.account, a.partition, a.start_ms, a.end_ms,
   a.elapsed_ms, a.suspended_ms, a.billable, a.seen_ms,
-  r.job_name, r.qos, r.wckey, r.array_job_id, r.array_task_id, r.het_job_id, r.het_offset, r.exit_code, r.eligible_ms,
+  -- a saved file without free text takes no name away that another row told
+  coalesce(nullif(r.job_name, ''), (SELECT max(x.job_name) FROM accounting_row x
+    WHERE x.cluster = a.cluster AND x.job_id = a.job_id AND x.submit_ms = a.submit_ms)) AS job_name,
+  r.qos,
+  coalesce(nullif(r.wckey, ''), (SELECT max(x.wckey) FROM accounting_row x
+    WHERE x.cluster = a.cluster AND x.job_id = a.job_id AND x.submit_ms = a.submit_ms)) AS wckey, r.array_job_id, r.array_task_id, r.het_job_id, r.het_offset, r.exit_code, r.eligible_ms,
   r.node_list, r.alloc_tres, r.db_index
 FROM overlapping a
 LEFT JOIN accounting_row r

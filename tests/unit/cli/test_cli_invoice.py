@@ -83,6 +83,17 @@ def test_what_is_not_priced_is_said(unpriced: Run) -> None:
     assert "h300" not in result.stdout
 
 
+def test_whose_time_is_not_priced_is_said_to_no_other(unpriced: Run) -> None:
+    """The time is bob's, on account bio."""
+    for words, said in (
+        (["-A", "bio"], True),
+        (["-A", "physics"], False),
+        (["-u", "bob"], True),
+        (["-u", "alice"], False),
+    ):
+        assert ("not priced" in unpriced("invoice", "--month", "2026-10", *words).stderr) is said, words
+
+
 def test_csv_holds_the_same_lines(site: Run, ask: Ask, tmp_path: Path) -> None:
     shown = site("invoice", "--month", "2026-10", "--csv", "-")
     assert shown.exit_code == 0

@@ -142,3 +142,11 @@ def test_filters(settings: Settings, ledger: Ledger) -> None:
     assert ids(partitions=["gpu"]) == ["8"]
     assert ids(clusters=["d"]) == ["16"]
     assert ids(users=[]) == []
+
+
+def test_a_file_without_names_takes_none_away(settings: Settings, ledger: Ledger) -> None:
+    named = accounting(0, 10, job_name="train", wckey="w")
+    later = accounting(0, 10, job_name="", wckey="", observed_at_ms=named.observed_at_ms + 1)
+    take(ledger, settings, named, later)
+    (found,) = ask(settings)
+    assert (found["job_name"], found["wckey"]) == ("train", "w")

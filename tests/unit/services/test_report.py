@@ -17,7 +17,7 @@ from slurm_gpucost.ledger import ingest, projector
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.rates import prices
-from slurm_gpucost.services.report import account_utilization_by_user
+from slurm_gpucost.services.report import account_utilization_by_user, utilization
 from slurm_gpucost.settings import Settings
 from tests.unit.builders import T0, accounting, config
 
@@ -110,3 +110,15 @@ def test_what_has_no_price_is_shown_without_one(tmp_path: Path) -> None:
     total, mine = report(settings, 0, 7200)
     assert (mine["user"], mine["sku"], mine["cost"], mine["gpu_hours"]) == ("ann", None, None, "1.000000")
     assert Decimal(total["gpu_seconds"]) == 3600
+
+
+def test_the_configs_devices_are_those_of_its_own_cluster(tmp_path: Path) -> None:
+    settings = make(tmp_path, [accounting(0, 100), accounting(0, 50, cluster="d", job_id=8)])
+    with open_queries(settings) as queries:
+        rows = utilization(settings, queries, T0, T0 + 1_000_000)
+    found = {row["cluster"]: row for row in rows}
+    own, other = found["c"], found["d"]
+    assert Decimal(own["idle_gpu_seconds"]) == own["devices"] * 1000 - 200
+    assert Decimal(own["allocated_gpu_seconds"]) + Decimal(own["idle_gpu_seconds"]) == own["devices"] * 1000
+    assert other["allocated_gpu_seconds"] == "100.000"
+    assert (other["devices"], other["idle_gpu_seconds"], other["reported_gpu_seconds"]) == (None, None, None)
