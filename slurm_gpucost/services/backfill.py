@@ -19,12 +19,12 @@ from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import sacct
 from slurm_gpucost.sources.accounting_text import (
     FREE_TEXT,
-    BrokenRow,
     HeaderError,
     columns_of,
     make_parser,
     separator_of,
 )
+from slurm_gpucost.sources.accounting_times import BrokenRow
 
 CURRENT_MS = 60_000
 """A window that ends within this of the time of asking tells the state of now."""

@@ -18,7 +18,8 @@ from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import scontrol
-from slurm_gpucost.sources.accounting_text import FIELDS, BrokenRow, cut, make_parser
+from slurm_gpucost.sources.accounting_text import FIELDS, cut, make_parser
+from slurm_gpucost.sources.accounting_times import BrokenRow
 from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import BadEvent, SpoolFile, to_event
 

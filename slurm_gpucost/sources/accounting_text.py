@@ -10,91 +10,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import AccountingRow, digest_of
 from slurm_gpucost.domain.tres import gpu_gres
+from slurm_gpucost.sources.accounting_times import (
+    BrokenRow,
+    duration_ms,
+    elapsed_ms,
+    is_number,
+    span_ms,
+    submit_ms,
+    times_ms,
+)
 
 UNIT_SEPARATOR = "\x1f"
 FREE_TEXT = ("JobName", "WCKey")
 """What users write as they like."""
-FIELDS = [
-    "JobIDRaw",
-    "JobID",
-    "Cluster",
-    "DBIndex",
-    "Submit",
-    "Eligible",
-    "Start",
-    "End",
-    "ElapsedRaw",
-    "Suspended",
-    "State",
-    "ExitCode",
-    "User",
-    "Account",
-    "Partition",
-    "QOS",
-    "JobName",
-    "WCKey",
-    "NodeList",
-    "AllocTRES",
-    "NNodes",
-]
+FIELDS = (
+    "JobIDRaw,JobID,Cluster,DBIndex,Submit,Eligible,Start,End,ElapsedRaw,Suspended,State,ExitCode,"
+    "User,Account,Partition,QOS,JobName,WCKey,NodeList,AllocTRES,NNodes"
+).split(",")
 """What we ask for. The last is a number, so the first newline after it ends the record, whatever names hold."""
 REQUIRED = ("JobIDRaw", "Submit", "Start", "End", "ElapsedRaw", "State", "User", "Account", "AllocTRES")
-_NO_TIME = frozenset(("", "Unknown", "None", "0", "N/A"))
 _LABEL = re.compile(r"(?P<job>\d{1,15})(?:_(?P<task>\d{1,15}))?(?:\+(?P<offset>\d{1,15}))?$", re.ASCII)
-_SUSPENDED = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6})(?:\.\d+)?$", re.ASCII)
-
-
-class BrokenRow(ValueError):
-    """A line that cannot be taken; the message says why and what to do."""
 
 
 class HeaderError(SourceError):
     """The first line is no header that we can work with."""
-
-
-def is_number(text: str) -> bool:
-    """ASCII digits of a number that fits the ledger, in milliseconds too."""
-    return text.isdigit() and text.isascii() and len(text) <= 15
-
-
-def duration_ms(text: str) -> int:
-    """``[DD-[HH:]]MM:SS`` in milliseconds; '' is 0."""
-    if text in ("", "00:00:00"):
-        return 0
-    found = _SUSPENDED.match(text)
-    if not found:
-        raise BrokenRow(f"'{text}' is no duration of the form [DD-[HH:]]MM:SS")
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000
-
-
-def times_ms(text: str, zone: ZoneInfo) -> tuple[int, ...]:
-    """What ``text`` can mean, in ms UTC: () for no time, one instant, or two for an hour that the clock repeats."""
-    if text in _NO_TIME:
-        return ()
-    if is_number(text):
-        return (int(text) * 1000,)
-    return _local_times(text, zone)
-
-
-@lru_cache(maxsize=65536)
-def _local_times(text: str, zone: ZoneInfo) -> tuple[int, ...]:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise BrokenRow(f"'{text}' is neither epoch seconds nor a time like 2026-10-01T12:00:00") from None
-    if moment.tzinfo is not None:
-        return (int(moment.timestamp()) * 1000,)
-    first = int(moment.replace(tzinfo=zone, fold=0).timestamp()) * 1000
-    second = int(moment.replace(tzinfo=zone, fold=1).timestamp()) * 1000
-    return (first,) if first >= second else (first, second)
 
 
 def separator_of(header: str) -> str:
@@ -162,10 +107,10 @@ def make_parser(
             raise BrokenRow(f"JobIDRaw '{raw}' is no number")
         job_id = int(raw)
         row_cluster = (parts[i_cluster] if i_cluster is not None else "") or cluster
-        submit = _submit(parts[i_submit], zone)
-        elapsed = _elapsed(parts[i_elapsed])
+        submit = submit_ms(parts[i_submit], zone)
+        elapsed = elapsed_ms(parts[i_elapsed])
         suspended = duration_ms(parts[i_suspended]) if i_suspended is not None else 0
-        start, end = _span(parts[i_start], parts[i_end], elapsed, suspended, zone)
+        start, end = span_ms(parts[i_start], parts[i_end], elapsed, suspended, zone)
         if elapsed == 0 and i_nodelist is not None and parts[i_nodelist] == "None assigned":
             start = None  # 22.05 gives a job that was cancelled while pending a Start, its End
         state, _, rest = parts[i_state].partition(" ")
@@ -198,55 +143,6 @@ def make_parser(
         return AccountingRow(row_cluster, job_id, submit, digest_of(said, seen), observed_at_ms, *said)
 
     return parse
-
-
-def _submit(text: str, zone: ZoneInfo) -> int:
-    submits = times_ms(text, zone)
-    if len(submits) == 1:
-        return submits[0]
-    if not submits:
-        raise BrokenRow(f"Submit '{text}' is no time")
-    raise BrokenRow(
-        f"Submit {text} happened twice in {zone.key} (clocks went back), so the row has no sure key; "
-        "`gpucost backfill --print-command` prints a command line that writes epoch times"
-    )
-
-
-def _elapsed(text: str) -> int:
-    if not is_number(text):
-        raise BrokenRow(f"ElapsedRaw '{text}' is no number of seconds")
-    return int(text) * 1000
-
-
-def _span(
-    start_text: str, end_text: str, elapsed: int, suspended: int, zone: ZoneInfo
-) -> tuple[int | None, int | None]:
-    """Start and End; ElapsedRaw decides where the clock repeats an hour."""
-    if is_number(start_text) and is_number(end_text) and start_text != "0":
-        start, end = int(start_text) * 1000, int(end_text) * 1000
-        if end - start >= elapsed and end:
-            return start, end
-    starts, ends = times_ms(start_text, zone), times_ms(end_text, zone)
-    if not starts:
-        if elapsed:
-            raise BrokenRow(f"ElapsedRaw is {elapsed // 1000} s without a Start")
-        return None, ends[0] if ends else None
-    if not ends:
-        if len(starts) > 1:
-            raise BrokenRow(
-                f"Start {start_text} happened twice in {zone.key} and the job still runs; "
-                "`gpucost backfill --print-command` prints a command line that writes epoch times"
-            )
-        return starts[0], None
-    spans = [(s, e) for s in starts for e in ends]
-    fitting = [(s, e) for s, e in spans if e - s == elapsed + suspended] or [
-        (s, e) for s, e in spans if e - s >= elapsed
-    ]
-    if fitting:
-        return fitting[0]
-    if elapsed == 0:
-        return None, ends[0]  # ended before it began: it never ran
-    raise BrokenRow(f"ElapsedRaw {elapsed // 1000} s is longer than from Start {start_text} to End {end_text}")
 
 
 @lru_cache(maxsize=4096)

@@ -13,14 +13,12 @@ from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import AccountingRow
 from slurm_gpucost.sources.accounting_text import (
     REQUIRED,
-    BrokenRow,
     columns_of,
     cut,
-    duration_ms,
     make_parser,
     separator_of,
-    times_ms,
 )
+from slurm_gpucost.sources.accounting_times import BrokenRow, duration_ms, times_ms
 from tests.unit.builders import VERSIONS, recorded_jobs, recording
 
 UTC, KOLKATA, BERLIN = ZoneInfo("UTC"), ZoneInfo("Asia/Kolkata"), ZoneInfo("Europe/Berlin")
