@@ -16,17 +16,16 @@ from typing import Any
 from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.domain.evidence import DeviceReport
 from slurm_gpucost.domain.windows import Window
-from slurm_gpucost.ledger.ingest import Open, asked_until, last_current_poll
 from slurm_gpucost.ledger.projector import pending
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
+from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import sacct, scontrol, slurmd_gres
 from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import Spool
 
-FIRST_LOOK_BACK_MS = 86_400_000
 log = logging.getLogger("gpucostd")
 
 
@@ -39,6 +38,7 @@ class Engine:
         self.clock = clock
         self.sampler = sampler
         self.spool = Spool(settings.spool)
+        self.accounting = Accounting(settings, ledger)
         self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._busy: set[str] = set()
         self._due: dict[str, int] = {"sacct": 0, "scontrol": 0}
@@ -48,10 +48,6 @@ class Engine:
         self._listed: list[DeviceReport] | None = None
         """What the driver lists, until the ledger has it; so too for the windows."""
         self._windows: list[Window] = []
-        self._heard = False
-        self._look_back_ms: int | None = None
-        """From when on to ask for attempts that ended while nobody asked; each is looked for once."""
-        self._looked_for: set[tuple[int, int]] = set()
 
     def step(self) -> None:
         """One round: events in, replies in, questions out, projection. Trouble is said once and tried again."""
@@ -167,45 +163,15 @@ class Engine:
         self._done.put(run)
 
     def _question_to_accounting(self, now: int) -> Callable[[], None]:
-        """From where the last complete answer reached, less the overlap. Made here: threads do not read the ledger."""
-        known = asked_until(self.ledger.connection, self.settings.cluster)
-        overlap_ms = self.settings.accounting_overlap_seconds * 1000
-        if known is None:
-            before = last_current_poll(self.ledger.connection, self.settings.cluster)  # a backfill's
-            start = min(now - FIRST_LOOK_BACK_MS, now if before is None else before - overlap_ms)
-        else:
-            start = known - overlap_ms
-        if self._look_back_ms is not None:
-            start = min(start, self._look_back_ms)
-        return partial(self._ask_accounting, now, start, (now // 1000 + 1) * 1000)
+        """The window is made here: threads do not read the ledger."""
+        return partial(self._ask_accounting, now, *self.accounting.window(now))
 
     def _ask_accounting(self, now: int, start: int, end: int) -> None:
         run = sacct.runner(self.settings.accounting_timeout_seconds)
         lost: list[Slice] = []
         for low, high in sacct.slices(start, end, self.settings.accounting_slice_hours * 3_600_000):
             for reply in sacct.fetch(run, self.settings.sacct, self.settings.cluster, low, high):
-                self._hand_over("sacct", partial(self._take_accounting, reply, now, reply.end_ms >= end, lost))
-
-    def _take_accounting(self, reply: Slice, now: int, last: bool, lost: list[Slice]) -> collect.Taken:
-        """Only when no slice of the question was lost need it not be asked again."""
-        try:
-            until = now if last and not lost else None
-            taken = collect.take_accounting(self.ledger, self.settings, reply, now, current=last, asked_until_ms=until)
-            if not taken.rows and not self._heard:
-                log.warning("sacct: %s", collect.nothing_heard(self.settings.cluster))
-            self._heard = True
-            if until is not None:
-                self._look_for(taken.gone)
-            return taken
-        except Exception:
-            lost.append(reply)
-            raise
-
-    def _look_for(self, gone: tuple[Open, ...]) -> None:
-        """What a saved file, or a backfill of long ago, has as running would else count as running for ever."""
-        fresh = [one for one in gone if (one.job_id, one.submit_ms) not in self._looked_for]
-        self._looked_for.update((one.job_id, one.submit_ms) for one in fresh)
-        self._look_back_ms = min((one.seen_ms for one in fresh), default=None)
+                self._hand_over("sacct", partial(self.accounting.take, reply, now, reply.end_ms >= end, lost))
 
     def _question_to_controller(self, now: int) -> Callable[[], None]:
         return partial(self._ask_controller, now)

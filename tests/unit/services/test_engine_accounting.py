@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from slurm_gpucost.domain.evidence import AccountingRow
 from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services import collect
+from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.engine import Engine
 from slurm_gpucost.sources.accounting_text import FIELDS
 from slurm_gpucost.sources.sacct import Slice
@@ -61,22 +61,16 @@ def test_a_slice_that_could_not_be_written_is_asked_again(tmp_path: Path, monkey
         until(again, lambda: ingest.asked_until(ledger.connection, settings.cluster) == NOW + 1)
 
 
-def test_a_backfill_of_the_last_hour_does_not_hide_the_days_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backfill_of_the_last_hour_does_not_hide_the_days_before_it(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    asked: list[tuple[int, int]] = []
     with open_ledger(settings.ledger) as ledger:
         with ledger.transaction() as db:
             ingest.set_asked_until(db, settings.cluster, NOW - 3 * DAY)
         backfilled = Slice(NOW - 3_600_000, NOW, "SEP", "")
         collect.take_accounting(ledger, settings, backfilled, NOW, current=True)
-        work = Engine(settings, ledger, lambda: NOW, None)
-        monkeypatch.setattr(work, "_ask_accounting", lambda now, start, end: asked.append((start, end)))
-        work._question_to_accounting(NOW)()
-    (span,) = asked
-    assert span[0] <= NOW - 3 * DAY - settings.accounting_overlap_seconds * 1000
-    assert span[1] > NOW
+        start, end = Accounting(settings, ledger).window(NOW)
+    assert start <= NOW - 3 * DAY - settings.accounting_overlap_seconds * 1000
+    assert end > NOW
 
 
 def _row(end: str, state: str) -> list[str]:
@@ -100,23 +94,20 @@ def test_what_a_saved_file_has_as_running_and_ended_long_before_the_daemon_is_as
             ledger, settings, _reply(saved, saved, _row("Unknown", "RUNNING")), saved, current=False
         )
         collect.project(ledger, settings)
-        work = Engine(settings, ledger, lambda: NOW, None)
+        work = Accounting(settings, ledger)
 
         def asked_from() -> int:
-            question = work._question_to_accounting(NOW)
-            assert isinstance(question, partial)
-            start: int = question.args[1]
-            return start
+            return work.window(NOW)[0]
 
         assert asked_from() > saved
-        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
+        work.take(_reply(NOW - DAY, NOW), NOW, True, [])
         assert asked_from() == saved, "the attempt is not running now: when did it end?"
-        work._take_accounting(_reply(saved, saved + DAY, _row("1789007200", "COMPLETED")), NOW, False, [])
-        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
+        work.take(_reply(saved, saved + DAY, _row("1789007200", "COMPLETED")), NOW, False, [])
+        work.take(_reply(NOW - DAY, NOW), NOW, True, [])
         collect.project(ledger, settings)
         assert count(ledger, "attempt", "end_ms = 1789007200000") == 1
         assert asked_from() > saved, "it was found, and is not asked for any more"
-        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
+        work.take(_reply(NOW - DAY, NOW), NOW, True, [])
         assert asked_from() > saved
 
 
@@ -128,25 +119,20 @@ def test_a_lost_attempt_that_sacct_knows_no_more_is_looked_for_once(tmp_path: Pa
             ledger, settings, _reply(saved, saved, _row("Unknown", "RUNNING")), saved, current=False
         )
         collect.project(ledger, settings)
-        work = Engine(settings, ledger, lambda: NOW, None)
-        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
-        assert work._look_back_ms == saved
-        work._take_accounting(_reply(NOW - DAY, NOW), NOW, True, [])
-        assert work._look_back_ms is None
+        work = Accounting(settings, ledger)
+        work.take(_reply(NOW - DAY, NOW), NOW, True, [])
+        assert work.window(NOW)[0] == saved
+        work.take(_reply(NOW - DAY, NOW), NOW, True, [])
+        assert work.window(NOW)[0] > saved
 
 
-def test_the_first_question_reaches_back_to_the_backfill_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_question_reaches_back_to_the_backfill_before_it(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    asked: list[int] = []
     with open_ledger(settings.ledger) as ledger:
         backfilled = NOW - 3 * DAY
         collect.take_accounting(ledger, settings, _reply(backfilled - DAY, backfilled), backfilled, current=True)
-        work = Engine(settings, ledger, lambda: NOW, None)
-        monkeypatch.setattr(work, "_ask_accounting", lambda now, start, end: asked.append(start))
-        work._question_to_accounting(NOW)()
-    assert asked == [backfilled - settings.accounting_overlap_seconds * 1000]
+        start, _ = Accounting(settings, ledger).window(NOW)
+    assert start == backfilled - settings.accounting_overlap_seconds * 1000
 
 
 def test_what_was_asked_until_never_goes_back(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from slurm_gpucost.domain.evidence import HookEvent
 from slurm_gpucost.ledger import ingest, projector
 from slurm_gpucost.ledger.store import open_ledger
-from slurm_gpucost.services import collect, engine
+from slurm_gpucost.services import accounting, collect, engine
 from slurm_gpucost.services.engine import Engine
 from slurm_gpucost.settings import Settings
 from tests.unit.builders import config, script
@@ -40,7 +40,7 @@ def test_a_ledger_that_cannot_be_read_is_said_once_and_the_rest_goes_on(
 
     with open_ledger(settings.ledger) as ledger, caplog.at_level(logging.INFO):
         work = Engine(settings, ledger, lambda: NOW, None)
-        monkeypatch.setattr(engine, "asked_until", fails)
+        monkeypatch.setattr(accounting, "asked_until", fails)
         monkeypatch.setattr(engine, "pending", fails)
         work.step()
         settings.spool.mkdir(exist_ok=True)
