@@ -112,11 +112,6 @@ def ask(slurmd: str, node: str | None, timeout_seconds: float = TIME_LIMIT_S) ->
     return said
 
 
-def read_slurmd_gres(node: str | None, command: str = "slurmd") -> list[GresSlot]:
-    """:func:`ask` and :func:`parse` in one."""
-    return parse(ask(command, node))
-
-
 def _units(file: str, count: int) -> list[tuple[str, int]]:
     """(device file, or all of them; units) for each index that a record stands for."""
     if not file:

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from slurm_gpucost.domain.errors import SourceError, TooLarge
-from slurm_gpucost.ledger.store import Ledger, open_ledger
+from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import backfill
 from slurm_gpucost.services.backfill import Result
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.accounting_text import FIELDS
-from tests.unit.builders import VERSIONS, config, recording, tables
+from tests.unit.builders import VERSIONS, recording, tables
 
 UTC_ZONE = ZoneInfo("UTC")
 HEADER = "JobIDRaw|Submit|Start|End|ElapsedRaw|State|User|Account|AllocTRES"
 GOOD = "{}|1790000000|1790000005|1790000015|10|COMPLETED|ann|lab|gres/gpu:a100=2,gres/gpu=2"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return config(tmp_path)
-
-
-@pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    with open_ledger(settings.ledger) as opened:
-        yield opened
 
 
 def read(settings: Settings, ledger: Ledger, text: str, at: int = 1, zone: ZoneInfo = UTC_ZONE) -> Result:

@@ -14,10 +14,11 @@ import pytest
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import AccountingRow
 from slurm_gpucost.ledger import ingest
-from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services import collect
 from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.engine import Engine
+from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.accounting_text import FIELDS
 from slurm_gpucost.sources.sacct import Slice
 from tests.unit.builders import config, fake_sacct, script
@@ -86,14 +87,18 @@ def _reply(start: int, end: int, *rows: list[str]) -> Slice:
     return Slice(start, end, "SEP", "".join("SEP".join(row) + "\n" for row in (FIELDS, *rows)))
 
 
+def _saved_as_running(ledger: Ledger, settings: Settings) -> int:
+    """A job that ran when a file was saved, long ago; when that was, ms UTC."""
+    saved = 1_789_003_600_000
+    collect.take_accounting(ledger, settings, _reply(saved, saved, _row("Unknown", "RUNNING")), saved, current=False)
+    collect.project(ledger, settings)
+    return saved
+
+
 def test_what_a_saved_file_has_as_running_and_ended_long_before_the_daemon_is_asked_for_once(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    saved = 1_789_003_600_000
     with open_ledger(settings.ledger) as ledger:
-        collect.take_accounting(
-            ledger, settings, _reply(saved, saved, _row("Unknown", "RUNNING")), saved, current=False
-        )
-        collect.project(ledger, settings)
+        saved = _saved_as_running(ledger, settings)
         work = Accounting(settings, ledger)
 
         def asked_from() -> int:
@@ -113,12 +118,8 @@ def test_what_a_saved_file_has_as_running_and_ended_long_before_the_daemon_is_as
 
 def test_a_lost_attempt_that_sacct_knows_no_more_is_looked_for_once(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    saved = 1_789_003_600_000
     with open_ledger(settings.ledger) as ledger:
-        collect.take_accounting(
-            ledger, settings, _reply(saved, saved, _row("Unknown", "RUNNING")), saved, current=False
-        )
-        collect.project(ledger, settings)
+        saved = _saved_as_running(ledger, settings)
         work = Accounting(settings, ledger)
         work.take(_reply(NOW - DAY, NOW), NOW, True, [])
         assert work.window(NOW)[0] == saved
@@ -149,7 +150,7 @@ _CLOSE_AT_ONCE = """
 import sys, tempfile
 from dataclasses import replace
 from pathlib import Path
-from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services.engine import Engine
 from tests.unit.builders import config, script
 for n in range(60):

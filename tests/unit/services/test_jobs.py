@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slurm_gpucost.domain.evidence import Poll
 from slurm_gpucost.ledger import ingest, projector
-from slurm_gpucost.ledger.store import Ledger, open_ledger
+from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services.jobs import Filter, jobs
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.settings import Settings
-from tests.unit.builders import T0, accounting, config, controller, gpus, hook, shards
+from tests.unit.builders import T0, accounting, controller, gpus, hook, shards
 
 PROMISED = {"cluster", "job_id", "submit", "start", "end", "state", "user", "account", "gpu_seconds", "leases"}
 OF_A_LEASE = {"node", "device", "index", "count", "share", "start", "end", "start_evidence", "end_evidence"}
 ONE = "gres/gpu:a100=1,gres/gpu=1"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return config(tmp_path)
-
-
-@pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    with open_ledger(settings.ledger) as opened:
-        yield opened
 
 
 def take(ledger: Ledger, settings: Settings, *rows: Any, polled: int | None = None) -> None:

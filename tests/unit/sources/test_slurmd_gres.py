@@ -8,7 +8,7 @@ import pytest
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport
-from slurm_gpucost.sources.slurmd_gres import GresSlot, ask, parse, read_slurmd_gres, resolve, slots
+from slurm_gpucost.sources.slurmd_gres import GresSlot, ask, parse, resolve, slots
 
 N2_OF_22_05 = """\
 slurmd: Gres Name=shard Type=a100 Count=4 Index=4 ID=1918986455 File=/dev/fakegpu4 (null)
@@ -122,9 +122,9 @@ def slurmd(path: Path, body: str) -> str:
 def test_slurmd_is_asked_for_the_node_and_speaks_on_stderr(tmp_path: Path) -> None:
     line = "Gres Name=gpu Type=a100 Count=1 Index=0 ID=7696487 File=/dev/nvidia3"
     command = slurmd(tmp_path / "slurmd", f'echo "slurmd: {line}" >&2\necho "$@" > {tmp_path}/asked')
-    assert [(s.index, s.minor) for s in read_slurmd_gres("n7", command)] == [(0, 3)]
+    assert [(s.index, s.minor) for s in parse(ask(command, "n7"))] == [(0, 3)]
     assert (tmp_path / "asked").read_text() == "-G -N n7\n"
-    read_slurmd_gres(None, command)
+    ask(command, None)
     assert (tmp_path / "asked").read_text() == "-G\n"
 
 
