@@ -115,6 +115,10 @@ class ControllerRow(NamedTuple):
     """Only of a job that has ended: before, the controller prints the limit's end."""
     gres: str
     """JSON: [[node, name, type, [[index, units], ...]], ...], sorted."""
+    suspend_ms: int | None = None
+    """SuspendTime: when the job was last suspended or, if it runs again, resumed."""
+    ran_ms: int = 0
+    """SecsPreSuspend: how long it had run, net of suspension, when it was last suspended."""
 
 
 def encode_gres(gres: Iterable[NodeGres]) -> str:
@@ -156,6 +160,39 @@ class DeviceReport(NamedTuple):
     memory_bytes: int | None
     mig_mode: int | None
     driver_version: str
+
+
+class NodeReport(NamedTuple):
+    """What the controller's configuration says that a node has, from ``observed_at_ms`` on."""
+
+    cluster: str
+    node: str
+    observed_at_ms: int
+    gres: str
+    """GPU GRES in Slurm's words, ``gpu:a100:4,shard:16``; '' where the controller no longer lists the node."""
+
+
+class NodeEvent(NamedTuple):
+    """A time in which a node was not to be used, as the accounting said at ``observed_at_ms``.
+
+    Key: (cluster, node, source, start_ms); slurmdbd can change a row, so each change is kept.
+    """
+
+    cluster: str
+    node: str
+    source: str
+    """``event``: slurmdbd's node events. ``reservation ID``: a maintenance reservation."""
+    start_ms: int
+    observed_at_ms: int
+    end_ms: int | None
+    """None: lasts."""
+    class_: str
+    """As in :mod:`slurm_gpucost.domain.outages`."""
+    state: str
+    """Slurm's word, e.g. ``DRAIN``."""
+    reason: str
+    user: str
+    """Who set it."""
 
 
 class Poll(NamedTuple):

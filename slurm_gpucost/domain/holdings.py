@@ -1,17 +1,20 @@
 """What an attempt held: AllocTRES says how much, hooks and controller say which devices. Pure.
 
-The quantity is always the accounting's. Devices are named only where what was seen fits it; the rest stays a row
-without node and device, so nothing is lost and nothing is guessed.
+The quantity is always the accounting's. Devices are named only where what was seen fits it; the rest is known by
+node alone (one node) or spread evenly over the nodes, and so marked: nothing is lost and no device is guessed.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from slurm_gpucost.domain.evidence import ControllerRow, HookEvent, decode_gres
+from slurm_gpucost.domain.hostlist import expand
 from slurm_gpucost.domain.records import Attempt, Lease, Topology
+from slurm_gpucost.domain.suspension import INFERRED, Stretch, stretches
 from slurm_gpucost.domain.tres import GresCount, gpu_gres, parse_index_list
-from slurm_gpucost.domain.units import OPEN_END_MS
 
 
 class Seen(NamedTuple):
@@ -27,9 +30,20 @@ class Seen(NamedTuple):
     device: str | None
 
 
+class _Held(NamedTuple):
+    """A quantity at a place: a slot, a node, or (both None) nobody knows where."""
+
+    want: GresCount
+    units: int
+    slot: Seen | None
+    node: str | None
+    witness: str | None
+
+
 def leases_of(
     attempt: Attempt,
     alloc_tres: str,
+    node_list: str,
     hooks: list[HookEvent],
     controller: list[ControllerRow],
     topology: Topology,
@@ -37,24 +51,57 @@ def leases_of(
     """The leases of one attempt, in a stable order. Without a start there are none."""
     if attempt.start_ms is None:
         return []
+    seen = _seen(hooks, controller) if hooks or controller else []
     if attempt.witness == "sacct":
         counts = gpu_gres(alloc_tres)
         if not counts:
             return []
-        seen = _seen(hooks, controller) if hooks or controller else []
     else:
-        seen = _seen(hooks, controller)
         counts = _counted(seen)
-    if not seen:
-        return [_lease(attempt, n, want, None, want.units, topology) for n, want in enumerate(counts)]
-    rows: list[tuple[GresCount, Seen | None, int]] = []
+    nodes = _nodes(node_list)
+    held: list[_Held] = []
     for want in counts:
-        named = _assign(want, seen, counts, attempt, topology)
-        rows += [(want, slot, units) for slot, units in named]
+        named = _assign(want, seen, counts, attempt, topology) if seen else []
+        held += [_Held(want, units, slot, slot.node, slot.witness) for slot, units in named]
         rest = want.units - sum(units for _, units in named)
         if rest:
-            rows.append((want, None, rest))
-    return [_lease(attempt, n, want, slot, units, topology) for n, (want, slot, units) in enumerate(rows)]
+            held += _spread(want, rest, nodes, {slot.node for slot, _ in named})
+    ran = _hook_times(hooks)
+    parts = stretches(attempt, controller)
+    timed = list(zip(parts, _witnesses(attempt, parts), strict=True))
+    return [
+        _lease(attempt, n, one, part, told, ran, topology) for n, (one, (part, told)) in enumerate(product(held, timed))
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _nodes(node_list: str) -> tuple[str, ...]:
+    try:
+        return tuple(expand(node_list)) if node_list != "None assigned" else ()
+    except ValueError:
+        return ()
+
+
+def _spread(want: GresCount, units: int, nodes: tuple[str, ...], named: set[str]) -> list[_Held]:
+    """Units of which nobody saw the device, over the nodes of which nobody saw any, else over all."""
+    if len(nodes) == 1:
+        return [_Held(want, units, None, nodes[0], "sacct")]
+    places = [node for node in nodes if node not in named] or list(nodes)
+    if not places:
+        return [_Held(want, units, None, None, None)]
+    each, more = divmod(units, len(places))
+    counts = [each + (i < more) for i in range(len(places))]
+    return [_Held(want, n, None, node, "inferred") for node, n in zip(places, counts, strict=True) if n]
+
+
+def _hook_times(hooks: list[HookEvent]) -> dict[tuple[str, str], int]:
+    """(hook, node) -> when the prolog first ran there, when the epilog last did."""
+    times: dict[tuple[str, str], int] = {}
+    for event in hooks:
+        key = (event.hook, event.node)
+        pick = min if event.hook == "prolog" else max
+        times[key] = pick(times.get(key, event.at_ms), event.at_ms)
+    return times
 
 
 def _seen(hooks: list[HookEvent], controller: list[ControllerRow]) -> list[Seen]:
@@ -65,7 +112,7 @@ def _seen(hooks: list[HookEvent], controller: list[ControllerRow]) -> list[Seen]
         if not indexes:
             continue
         visible = (event.visible_devices or "").split(",")
-        named = len(visible) == len(indexes) and all(v.startswith("GPU-") for v in visible)
+        named = len(visible) == len(indexes) and all(v.startswith(("GPU-", "MIG-")) for v in visible)
         slots = by_hook[event.hook].setdefault(event.node, [])
         for position, index in enumerate(indexes):
             if all(s.slot != index for s in slots):
@@ -130,24 +177,37 @@ def _type_of(slot: Seen, attempt: Attempt, topology: Topology) -> str:
     return report.gres_type if report else ""
 
 
-def _lease(attempt: Attempt, n: int, want: GresCount, slot: Seen | None, units: int, topology: Topology) -> Lease:
+def _lease(
+    attempt: Attempt,
+    n: int,
+    held: _Held,
+    part: Stretch,
+    told: tuple[str, str | None],
+    ran: dict[tuple[str, str], int],
+    topology: Topology,
+) -> Lease:
     assert attempt.start_ms is not None
-    evidence = attempt.witness if attempt.witness != "hooks" else "prolog"
-    ended = attempt.witness if attempt.witness != "hooks" else "epilog"
+    want, slot, node, at_ms = held.want, held.slot, held.node or "", attempt.start_ms
     device = slot.device if slot else None
     if slot is not None and device is None:
-        report = topology.slot(attempt.cluster, slot.node, slot.slot, attempt.start_ms)
+        report = topology.slot(attempt.cluster, node, slot.slot, at_ms)
         device = (report.device or None) if report else None
     if want.name == "gpu":
-        num, den = 1, 1
-    elif slot is None:
-        num, den = 1, topology.shards(want.type) if want.name == "shard" else 0
+        units, num, den = held.units, 1, 1
     else:
-        units, num, den = 1, units, topology.shards(want.type) if want.name == "shard" else 0
+        den = topology.units_per_device(attempt.cluster, held.node, want.name, want.type, at_ms)
+        units, num = (held.units, 1) if slot is None else (1, held.units)
     return Lease(
-        OPEN_END_MS if attempt.end_ms is None else attempt.end_ms,
-        attempt.cluster, attempt.job_id, attempt.submit_ms, n, attempt.start_ms, attempt.suspended_ms, attempt.seen_ms,
-        attempt.billable, attempt.user, attempt.account, want.name, want.type, units, num, den,
-        slot.node if slot else None, slot.slot if slot else None, device, slot.witness if slot else None,
-        evidence, None if attempt.end_ms is None else ended,
+        part.end_ms, attempt.cluster, attempt.job_id, attempt.submit_ms, n, part.start_ms, part.suspended,
+        attempt.seen_ms, attempt.billable, attempt.user, attempt.account, want.name, want.type, units, num, den,
+        held.node, slot.slot if slot else None, device, held.witness,
+        *told, ran.get(("prolog", node)), ran.get(("epilog", node)),
     )  # fmt: skip
+
+
+def _witnesses(attempt: Attempt, parts: list[Stretch]) -> list[tuple[str, str | None]]:
+    """Who told the start and the end of each stretch; what runs has no end."""
+    first, last = ("prolog", "epilog") if attempt.witness == "hooks" else (attempt.witness, attempt.witness)
+    inner = ["inferred" if INFERRED in (a.suspended, b.suspended) else "scontrol" for a, b in pairwise(parts)]
+    end = None if attempt.end_ms is None else "inferred" if attempt.vanished else last
+    return list(zip([first, *inner], [*inner, end], strict=True))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent
 from slurm_gpucost.domain.holdings import leases_of
 from slurm_gpucost.domain.matching import match_controller, match_hook
-from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology
+from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology, Vanished
 
 _FINAL_CONTROLLER_STATES = frozenset(
     "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()
@@ -30,18 +30,19 @@ class Projected(NamedTuple):
 def project(evidence: JobEvidence, topology: Topology) -> Projected:
     """The attempts of a job id and the leases of each."""
     rows = _resolve_resizes(_best_rows(evidence.accounting))
-    attempts = [_from_accounting(row) for row in rows]
-    tres = [row.alloc_tres for row in rows]
+    lost = {gone.submit_ms: gone for gone in evidence.vanished}
+    attempts = [_from_accounting(row, lost.get(row.submit_ms)) for row in rows]
+    held_as = [(row.alloc_tres, row.node_list) for row in rows]
     if not evidence.hooks and not evidence.controller:  # history from accounting alone: a million at a time
         leases = []
-        for attempt, text in zip(attempts, tres, strict=True):
-            leases += leases_of(attempt, text, [], [], topology)
+        for attempt, said in zip(attempts, held_as, strict=True):
+            leases += leases_of(attempt, *said, [], [], topology)
         return Projected(attempts, leases)
 
     for row in _best_controller(evidence.controller):
         if row.start_ms is not None and match_controller(row, attempts) is None:
             attempts.append(_from_controller(row))
-            tres.append("")
+            held_as.append(("", ""))
     hooks: dict[int, list[HookEvent]] = {}
     strays: list[HookEvent] = []
     for event in sorted(evidence.hooks, key=lambda e: (e.at_ms, e.digest)):
@@ -53,7 +54,7 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
     for group in _group_strays(strays):
         hooks[len(attempts)] = group
         attempts.append(_from_hooks(group))
-        tres.append("")
+        held_as.append(("", ""))
     held: dict[int, list[ControllerRow]] = {}
     for row in sorted(evidence.controller, key=lambda r: (r.observed_at_ms, r.digest)):
         found = match_controller(row, attempts)
@@ -62,7 +63,7 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
     leases = [
         lease
         for i, attempt in enumerate(attempts)
-        for lease in leases_of(attempt, tres[i], hooks.get(i, []), held.get(i, []), topology)
+        for lease in leases_of(attempt, *held_as[i], hooks.get(i, []), held.get(i, []), topology)
     ]
     return Projected(attempts, leases)
 
@@ -104,15 +105,22 @@ def _resolve_resizes(rows: list[AccountingRow]) -> list[AccountingRow]:
     return resolved
 
 
-def _from_accounting(row: AccountingRow) -> Attempt:
-    elapsed, suspended = row.elapsed_ms, row.suspended_ms
-    if row.start_ms is not None and row.end_ms is not None:
+def _from_accounting(row: AccountingRow, lost: Vanished | None = None) -> Attempt:
+    elapsed, suspended, end = row.elapsed_ms, row.suspended_ms, row.end_ms
+    vanished = (
+        lost is not None and end is None and row.start_ms is not None and lost.observed_at_ms > row.observed_at_ms
+    )
+    if vanished:
+        assert lost is not None and row.start_ms is not None
+        end = max(lost.last_named_ms // 1000 * 1000, row.start_ms)
+        suspended = min(suspended, end - row.start_ms)
+    if row.start_ms is not None and end is not None:
         # ElapsedRaw is what users see and what is billed; it decides how much of the time was suspension.
-        elapsed = row.end_ms - row.start_ms - suspended if elapsed is None else elapsed
-        suspended = row.end_ms - row.start_ms - elapsed
+        elapsed = end - row.start_ms - suspended if elapsed is None else elapsed
+        suspended = end - row.start_ms - elapsed
     return Attempt(
         row.cluster, row.job_id, row.submit_ms, "sacct", row.digest, row.state, row.user, row.account, row.partition,
-        row.start_ms, row.end_ms, elapsed, suspended, 1, row.observed_at_ms,
+        row.start_ms, end, elapsed, suspended, 1, row.observed_at_ms, int(vanished),
     )  # fmt: skip
 
 
@@ -128,7 +136,7 @@ def _from_controller(row: ControllerRow) -> Attempt:
     elapsed = end - row.start_ms if end is not None and row.start_ms is not None else None
     return Attempt(
         row.cluster, row.job_id, row.submit_ms, "scontrol", row.digest, row.state, row.user, row.account, row.partition,
-        row.start_ms, end, elapsed, 0, 0, row.observed_at_ms,
+        row.start_ms, end, elapsed, 0, 0, row.observed_at_ms, 0,
     )  # fmt: skip
 
 
@@ -142,7 +150,7 @@ def _from_hooks(group: list[HookEvent]) -> Attempt:
     elapsed = end - start if start is not None and end is not None else None
     return Attempt(
         first.cluster, first.job_id, first.at_ms, "hooks", b"", "UNKNOWN", first.user, first.account, first.partition,
-        start, end, elapsed, 0, 0, max(e.at_ms for e in group),
+        start, end, elapsed, 0, 0, max(e.at_ms for e in group), 0,
     )  # fmt: skip
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, SlotReport
+from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, NodeReport, SlotReport
+from slurm_gpucost.domain.inventory import units_per_device
+
+_Report = TypeVar("_Report", NodeReport, SlotReport)
 
 
 class Attempt(NamedTuple):
@@ -33,6 +36,8 @@ class Attempt(NamedTuple):
     billable: int
     seen_ms: int
     """When the deciding evidence was observed."""
+    vanished: int
+    """1: the accounting lost it while it ran; its end is when it was last named there, and a person must look."""
 
 
 class Lease(NamedTuple):
@@ -46,8 +51,9 @@ class Lease(NamedTuple):
     n: int
     """Ordinal within the attempt."""
     start_ms: int
-    suspended_ms: int
-    """Length of suspension, unbilled; its moments were not seen, so it lies at the lease's end."""
+    suspended: str
+    """'' while the job ran. Suspended time is leased, not billed: ``seen`` where the controller told its moments,
+    ``inferred`` where only its length is known."""
     seen_ms: int
     billable: int
     user: str
@@ -63,13 +69,27 @@ class Lease(NamedTuple):
     device: str | None
     """NVML UUID."""
     device_evidence: str | None
+    """Witness of node and index. ``sacct``: of the node alone. ``inferred``: spread evenly over the nodes."""
     start_evidence: str
     end_evidence: str | None
+    prolog_ms: int | None
+    """When the prolog of this attempt ran on the node."""
+    epilog_ms: int | None
+    """When its epilog last did: from the attempt's end until then Slurm lets nobody have the device."""
 
     @property
     def share(self) -> Fraction | None:
         """Share of a device that each of ``units`` is; None where the config does not say."""
         return Fraction(self.share_num, self.share_den) if self.share_den else None
+
+
+class Vanished(NamedTuple):
+    """The accounting had this attempt as not ended, and later does not know it any more (purged, or mended away)."""
+
+    submit_ms: int
+    last_named_ms: int
+    """When it was last named: nothing is known of it after that."""
+    observed_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +101,30 @@ class JobEvidence:
     accounting: list[AccountingRow] = field(default_factory=list)
     hooks: list[HookEvent] = field(default_factory=list)
     controller: list[ControllerRow] = field(default_factory=list)
+    vanished: list[Vanished] = field(default_factory=list)
 
 
 class Topology:
-    """What projection must know beside a job's own evidence: slots of nodes, and shards per device by GRES type."""
+    """What projection must know beside a job's own evidence: slots of nodes, and what makes up a device."""
 
-    def __init__(self, slots: list[SlotReport], shards: Mapping[str, int]) -> None:
+    def __init__(
+        self, slots: Iterable[SlotReport], shards: Mapping[str, int], nodes: Iterable[NodeReport] = ()
+    ) -> None:
         self._shards = dict(shards)
         self._slots: dict[tuple[str, str, int], list[SlotReport]] = {}
         for slot in sorted(slots, key=lambda s: (s.observed_at_ms, s.device, s.gres_type)):
             self._slots.setdefault((slot.cluster, slot.node, slot.gres_index), []).append(slot)
+        self._nodes: dict[tuple[str, str], list[NodeReport]] = {}
+        for node in sorted(nodes, key=lambda n: n.observed_at_ms):
+            if node.gres:
+                self._nodes.setdefault((node.cluster, node.node), []).append(node)
 
-    def shards(self, gres_type: str) -> int:
-        """Shards per device of this GRES type; 0 where the config does not say."""
-        return self._shards.get(gres_type, 0)
+    def units_per_device(self, cluster: str, node: str | None, name: str, kind: str, at_ms: int) -> int:
+        """Shards or MPS units that make up one device: the config's, else what the node has; 0: nobody says."""
+        if name == "shard" and (configured := self._shards.get(kind, 0)):
+            return configured
+        reports = self._nodes.get((cluster, node or ""))
+        return units_per_device(_at(reports, at_ms).gres, name, kind) if reports else 0
 
     def slot(self, cluster: str, node: str, index: int, at_ms: int) -> SlotReport | None:
         """What was in that slot at ``at_ms``: the last report before, or else the first one after.
@@ -104,6 +134,10 @@ class Topology:
         reports = self._slots.get((cluster, node, index))
         if not reports:
             return None
-        reports = [r for r in reports if r.device] or reports
-        before = [r for r in reports if r.observed_at_ms <= at_ms]
-        return before[-1] if before else reports[0]
+        return _at([r for r in reports if r.device] or reports, at_ms)
+
+
+def _at(reports: list[_Report], at_ms: int) -> _Report:
+    """The last report before ``at_ms``, or else the first one after; they are in order of time."""
+    before = [r for r in reports if r.observed_at_ms <= at_ms]
+    return before[-1] if before else reports[0]

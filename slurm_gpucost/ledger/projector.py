@@ -13,15 +13,16 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
-from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, SlotReport
+from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, NodeReport, SlotReport
 from slurm_gpucost.domain.projection import project
-from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology
+from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology, Vanished
+from slurm_gpucost.ledger import timelines
 from slurm_gpucost.ledger.store import Ledger
 
 BATCH_JOBS = 5_000
 YIELD_SECONDS = 0.005
 """Between batches others get the writers' lock: the daemon goes on taking events in while a backfill is projected."""
-PROJECTION = "1"
+PROJECTION = "2"
 """Raise it when the rules of projection change: ledgers then say that they want a rebuild."""
 _Row = TypeVar("_Row", AccountingRow, HookEvent, ControllerRow)
 Progress = Callable[[int], None]
@@ -36,13 +37,14 @@ def topology(db: sqlite3.Connection, shards: Mapping[str, int]) -> Topology:
     """The slots that nodes reported, and the config's shards per device by GRES type."""
     columns = ", ".join(SlotReport._fields)
     slots = [SlotReport(*row) for row in db.execute(f"SELECT {columns} FROM slot_report")]
-    return Topology(slots, shards)
+    nodes = [NodeReport(*row) for row in db.execute("SELECT cluster, node, observed_at_ms, gres FROM node_report")]
+    return Topology(slots, shards, nodes)
 
 
 def pending(db: sqlite3.Connection) -> int:
-    """How many jobs await projection."""
+    """How many jobs and nodes await projection."""
     count: int = db.execute("SELECT count(*) FROM dirty_job").fetchone()[0]
-    return count
+    return count + timelines.pending(db)
 
 
 def bring_up_to_date(
@@ -70,13 +72,26 @@ def project_dirty(
                 db.execute("INSERT OR IGNORE INTO meta VALUES ('projection', ?)", (settings_key(shards),))
         done += batch
         if not batch:
-            return done
+            break
         if progress:
             progress(done)
         if batches is not None:
             batches -= 1
         time.sleep(YIELD_SECONDS)
+    if pending(ledger.connection):
+        _project_nodes(ledger, batches)
     return done
+
+
+def _project_nodes(ledger: Ledger, batches: int | None) -> None:
+    """The time of the devices of marked nodes, a batch a transaction."""
+    while True:
+        with ledger.transaction() as db:
+            if not timelines.project_nodes(db):
+                return
+        if batches is not None:
+            return
+        time.sleep(YIELD_SECONDS)
 
 
 def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:
@@ -91,6 +106,9 @@ def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None
             done += batch
             if progress:
                 progress(done)
+        timelines.mark_all(db)
+        while timelines.project_nodes(db):
+            pass
         db.execute("INSERT OR REPLACE INTO meta VALUES ('projection', ?)", (settings_key(shards),))
     return done
 
@@ -111,7 +129,11 @@ def _project_batch(db: sqlite3.Connection, known: Topology, jobs: int, *, fresh:
     count: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
     if not count:
         return 0
+    before: list[Lease] = []
     if not fresh:
+        columns = ", ".join(Lease._fields)
+        held = "SELECT cluster, job_id FROM batch"
+        before = [Lease(*row) for row in db.execute(f"SELECT {columns} FROM lease WHERE (cluster, job_id) IN ({held})")]
         db.execute("DELETE FROM attempt WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
         db.execute("DELETE FROM lease WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
     attempts: list[Attempt] = []
@@ -125,6 +147,8 @@ def _project_batch(db: sqlite3.Connection, known: Topology, jobs: int, *, fresh:
     _note_longest(db, max(lengths, default=0))
     db.executemany(f"INSERT INTO attempt VALUES ({','.join('?' * len(Attempt._fields))})", attempts)
     db.executemany(f"INSERT INTO lease VALUES ({','.join('?' * len(Lease._fields))})", leases)
+    if not fresh:
+        timelines.mark_leases(db, before, leases)
     db.execute("DELETE FROM dirty_job WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
     return count
 
@@ -133,8 +157,14 @@ def _evidence(db: sqlite3.Connection) -> Iterator[JobEvidence]:
     hooks = _by_job(db, "hook_event", HookEvent)
     controller = _by_job(db, "controller_row", ControllerRow)
     accounting = _by_job(db, "accounting_row", AccountingRow)
+    lost: dict[tuple[str, int], list[Vanished]] = {}
+    for cluster, job, *gone in db.execute(
+        "SELECT v.cluster, v.job_id, submit_ms, last_named_ms, observed_at_ms FROM vanished_row v "
+        "JOIN batch b ON b.cluster = v.cluster AND b.job_id = v.job_id"
+    ):
+        lost.setdefault((cluster, job), []).append(Vanished(*gone))
     for key in db.execute("SELECT cluster, job_id FROM batch ORDER BY cluster, job_id").fetchall():
-        yield JobEvidence(key[0], key[1], accounting(key), hooks(key), controller(key))
+        yield JobEvidence(key[0], key[1], accounting(key), hooks(key), controller(key), lost.get(key, []))
 
 
 def _by_job(db: sqlite3.Connection, table: str, kind: type[_Row]) -> Callable[[tuple[str, int]], list[_Row]]:

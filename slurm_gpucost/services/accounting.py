@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 
+from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.ingest import Open, asked_until, last_current_poll
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.sacct import Slice
 
-FIRST_LOOK_BACK_MS = 86_400_000
+DAY_MS = 86_400_000
+FIRST_LOOK_BACK_MS = DAY_MS
+LOOK_BACK_EVERY_MS = DAY_MS
 log = logging.getLogger("gpucostd")
 
 
@@ -22,8 +25,14 @@ class Accounting:
         self._ledger = ledger
         self._heard = False
         self._look_back_ms: int | None = None
-        """From when on to ask for attempts that ended while nobody asked; each is looked for once."""
-        self._looked_for: set[tuple[int, int]] = set()
+        """From when on to ask for attempts that ended while nobody asked."""
+        self._asked_from = 0
+        self._whole = False
+        """The question goes through the whole look-back."""
+        self._named: int | None = None
+        """When the accounting last told what runs, before this question."""
+        self._gone: dict[tuple[int, int], int] = {}
+        """Attempts that are looked for -> when the accounting last named them."""
 
     def window(self, now_ms: int) -> tuple[int, int]:
         """[start, end) of the next question: from where the last complete answer reached, less the overlap."""
@@ -37,7 +46,20 @@ class Accounting:
             start = known - overlap_ms
         if self._look_back_ms is not None:
             start = min(start, self._look_back_ms)
+        looked = ingest.looked_back(self._ledger.connection, cluster)
+        self._whole = known is None or now_ms - (looked or 0) >= LOOK_BACK_EVERY_MS
+        if self._whole and known is not None:
+            first = ingest.first_asked(self._ledger.connection, cluster)
+            start = min(start, max(now_ms - self._settings.accounting_look_back_days * DAY_MS, first or now_ms))
+        self._asked_from = start
+        self._named = last_current_poll(self._ledger.connection, cluster)
         return start, (now_ms // 1000 + 1) * 1000
+
+    def events_window(self, now_ms: int) -> tuple[int, int]:
+        """[start, end) to ask node events for: they can come late, so a day more than since the last answer."""
+        known = ingest.last_poll(self._ledger.connection, "sacctmgr", self._settings.cluster)
+        far = now_ms - self._settings.accounting_look_back_days * DAY_MS
+        return (far if known is None else known - DAY_MS), now_ms + 10_000
 
     def take(self, reply: Slice, now_ms: int, last: bool, lost: list[Slice]) -> collect.Taken:
         """One slice of a question. Only when none of them was ``lost`` need it not be asked again.
@@ -56,11 +78,22 @@ class Accounting:
             log.warning("sacct: %s", collect.nothing_heard(self._settings.cluster))
         self._heard = True
         if until is not None:
-            self._look_for(taken.gone)
+            self._look_for(taken.gone, now_ms)
+            if self._whole:
+                with self._ledger.transaction() as db:
+                    ingest.set_looked_back(db, self._settings.cluster, now_ms)
         return taken
 
-    def _look_for(self, gone: tuple[Open, ...]) -> None:
-        """What a saved file, or a backfill of long ago, has as running would else count as running for ever."""
-        fresh = [one for one in gone if (one.job_id, one.submit_ms) not in self._looked_for]
-        self._looked_for.update((one.job_id, one.submit_ms) for one in fresh)
-        self._look_back_ms = min((one.seen_ms for one in fresh), default=None)
+    def _look_for(self, gone: tuple[Open, ...], now_ms: int) -> None:
+        """What ran when it was last named, and is not named now, ended meanwhile: ask from then on.
+
+        Where the accounting was asked from then on and does not know it at all, it was purged or mended away; it must
+        not count as running for ever.
+        """
+        named = {(x.job_id, x.submit_ms): max(x.seen_ms, self._named or 0) for x in gone}
+        self._gone = {key: min(at_ms, self._gone.get(key, at_ms)) for key, at_ms in named.items()}
+        lost = [(x, self._gone[x.job_id, x.submit_ms]) for x in gone if x.seen_ms >= self._asked_from]
+        if lost:
+            with self._ledger.transaction() as db:
+                ingest.add_vanished(db, self._settings.cluster, lost, now_ms)
+        self._look_back_ms = min((x.seen_ms for x in gone if x.seen_ms < self._asked_from), default=None)

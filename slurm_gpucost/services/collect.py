@@ -11,13 +11,13 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.domain.errors import SourceError
-from slurm_gpucost.domain.evidence import AccountingRow, DeviceReport, HookEvent, Poll, SlotReport
+from slurm_gpucost.domain.evidence import AccountingRow, DeviceReport, HookEvent, NodeReport, Poll, SlotReport
 from slurm_gpucost.domain.windows import Window
 from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources import scontrol
+from slurm_gpucost.sources import node_events, nodes, scontrol
 from slurm_gpucost.sources.accounting_text import FIELDS, cut, make_parser
 from slurm_gpucost.sources.accounting_times import BrokenRow
 from slurm_gpucost.sources.sacct import Slice
@@ -92,6 +92,7 @@ def take_accounting(
                     if row is not None:
                         rows.append(row)
         new = ingest.add_accounting(db, rows)
+        ingest.forget_vanished(db, rows)
         window = (reply.start_ms, reply.end_ms)
         poll = Poll("sacct", settings.cluster, observed_at_ms, *window, len(rows), new, 1, int(current), "")
         ingest.add_poll(db, poll)
@@ -122,6 +123,30 @@ def take_controller(ledger: Ledger, settings: Settings, asked: scontrol.Asked, o
         poll = Poll("scontrol", settings.cluster, observed_at_ms, None, None, len(reply.rows), new, 1, 1, doubt)
         ingest.add_poll(db, poll)
     return Taken(len(reply.rows), new, [(job, "not taken: some of it stands twice") for job in reply.doubtful])
+
+
+def take_nodes(ledger: Ledger, settings: Settings, text: str, observed_at_ms: int) -> int:
+    """One reply of ``scontrol show node``; how many nodes have something else than before, or are gone."""
+    reports = nodes.parse(text, settings.cluster, observed_at_ms)
+    with ledger.transaction() as db:
+        before = ingest.latest_nodes(db, settings.cluster)
+        gone = {node for node, gres in before.items() if gres} - {report.node for report in reports}
+        changed = [report for report in reports if before.get(report.node) != report.gres]
+        changed += [NodeReport(settings.cluster, node, observed_at_ms, "") for node in sorted(gone)]
+        return ingest.add_nodes(db, changed)
+
+
+def take_node_events(
+    ledger: Ledger, settings: Settings, events: str, reservations: str, window: tuple[int, int], observed_at_ms: int
+) -> Taken:
+    """What slurmdbd says of when nodes were out of use."""
+    rows = node_events.parse_events(events, observed_at_ms)
+    rows += node_events.parse_reservations(reservations, observed_at_ms)
+    with ledger.transaction() as db:
+        new = ingest.add_node_events(db, rows)
+        poll = Poll("sacctmgr", settings.cluster, observed_at_ms, *window, len(rows), new, 1, 1, "")
+        ingest.add_poll(db, poll)
+    return Taken(len(rows), new, [])
 
 
 def take_inventory(ledger: Ledger, devices: Iterable[DeviceReport], slots: Iterable[SlotReport]) -> None:

@@ -22,7 +22,7 @@ from slurm_gpucost.services import collect
 from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources import sacct, scontrol, slurmd_gres
+from slurm_gpucost.sources import node_events, nodes, sacct, scontrol, slurmd_gres
 from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import Spool
 
@@ -41,7 +41,7 @@ class Engine:
         self.accounting = Accounting(settings, ledger)
         self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._busy: set[str] = set()
-        self._due: dict[str, int] = {"sacct": 0, "scontrol": 0}
+        self._due: dict[str, int] = {"sacct": 0, "sacctmgr": 0, "scontrol": 0}
         self._said: dict[str, str] = {}
         self._nodes: set[str] = set()
         self._devices: list[DeviceReport] = []
@@ -126,6 +126,7 @@ class Engine:
 
     def _questions(self) -> None:
         self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._question_to_accounting)
+        self._ask_when_due("sacctmgr", self.settings.accounting_interval_seconds, self._question_about_nodes)
         if self.settings.controller_enabled:
             self._ask_when_due("scontrol", self.settings.controller_interval_seconds, self._question_to_controller)
 
@@ -180,6 +181,19 @@ class Engine:
         settings = self.settings
         asked = scontrol.ask(settings.scontrol, settings.squeue, settings.controller_timeout_seconds)
         self._hand_over("scontrol", partial(collect.take_controller, self.ledger, settings, asked, now))
+        listed = nodes.ask(settings.scontrol, settings.controller_timeout_seconds)
+        self._hand_over("scontrol", partial(collect.take_nodes, self.ledger, settings, listed, now))
+
+    def _question_about_nodes(self, now: int) -> Callable[[], None]:
+        """The window is made here: threads do not read the ledger."""
+        return partial(self._ask_about_nodes, now, *self.accounting.events_window(now))
+
+    def _ask_about_nodes(self, now: int, start: int, end: int) -> None:
+        settings = self.settings
+        where = (settings.sacctmgr, settings.cluster, start, end, settings.accounting_timeout_seconds)
+        said = node_events.ask_events(*where), node_events.ask_reservations(*where)
+        take = partial(collect.take_node_events, self.ledger, settings, *said, (start, end), now)
+        self._hand_over("sacctmgr", take)
 
     def _ask_slots(self, node: str) -> None:
         def work() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from slurm_gpucost.domain.units import MJ_PER_KWH, MS, decimal_text
+from slurm_gpucost.domain.units import MJ_PER_KWH, MS, OPEN_END_MS, decimal_text
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
 
@@ -54,8 +54,10 @@ def _attempt(
     running = row["start_ms"] is not None and row["end_ms"] is None
     if running:
         seen = max(row["seen_ms"], upto.get(row["cluster"]) or 0)
-        elapsed_ms = max(0, seen - row["start_ms"] - row["suspended_ms"])
-    quantity = sum((_share(lease) * lease["units"] for lease in leases), Fraction(0))
+        elapsed_ms = sum(max(0, min(end, seen) - start) for start, end in _ran(row, leases))
+    first = min((lease["start_ms"] for lease in leases), default=None)
+    # Every stretch has the same quantity: the first tells what was held.
+    quantity = sum((_share(x) * x["units"] for x in leases if x["start_ms"] == first), Fraction(0))
     return {
         "cluster": row["cluster"],
         "job_id": str(row["job_id"]),
@@ -82,8 +84,16 @@ def _attempt(
         "nodes": row["node_list"] or "",
         "alloc_tres": row["alloc_tres"] or "",
         "billable": bool(row["billable"]),
+        "vanished": bool(row["vanished"]),
         "held": "" if row["billable"] else f"known from {row['witness']} alone: not in the accounting, not billed",
     }
+
+
+def _ran(row: dict[str, Any], leases: list[dict[str, Any]]) -> set[tuple[int, int]]:
+    """[start, end) in which a running attempt ran; the leases know when it was suspended."""
+    if not leases:
+        return {(row["start_ms"], OPEN_END_MS)}
+    return {(x["start_ms"], x["end_ms"] or OPEN_END_MS) for x in leases if not x["suspended"]}
 
 
 def _share(lease: dict[str, Any]) -> Fraction:
@@ -105,6 +115,9 @@ def _lease(settings: Settings, lease: dict[str, Any]) -> dict[str, Any]:
         "start_evidence": lease["start_evidence"],
         "end_evidence": lease["end_evidence"],
         "device_evidence": lease["device_evidence"],
+        "suspended": lease["suspended"] or None,
+        "prolog": _plain(Fraction(lease["prolog_ms"], MS)) if lease["prolog_ms"] else None,
+        "epilog": _plain(Fraction(lease["epilog_ms"], MS)) if lease["epilog_ms"] else None,
         "gres": f"{lease['gres_name']}:{lease['gres_type']}" if lease["gres_type"] else lease["gres_name"],
         "sku": found[1].name if found else None,
         # Of a shared device, its share of what the device drew.

@@ -139,6 +139,9 @@ SECTIONS = {
         Setting("interval_seconds", "whole number", partial(whole, low=1), 60, "How often the daemon asks it."),
         Setting("timeout_seconds", "whole number", partial(whole, low=1), 120, "After this long without an answer a slice is halved."),
         Setting("overlap_seconds", "whole number", partial(whole, low=0), 3600, "How far each question reaches back before the last answer."),
+        Setting("sacctmgr", "text", text, "sacctmgr", "The sacctmgr to run: it tells when nodes were out of use."),
+        Setting("look_back_days", "whole number", partial(whole, low=1), 35,
+                "Once a day everything since so many days ago is asked for again: rows come late and are mended."),
         Setting("slice_hours", "whole number", partial(whole, low=1), 24, "The longest slice of history asked for at once."),
     ),
     "controller": (

@@ -109,6 +109,8 @@ class _Reader:
             accounting_timeout_seconds=accounting["timeout_seconds"],
             accounting_overlap_seconds=accounting["overlap_seconds"],
             accounting_slice_hours=accounting["slice_hours"],
+            sacctmgr=accounting["sacctmgr"],
+            accounting_look_back_days=accounting["look_back_days"],
             scontrol=controller["command"],
             squeue=controller["squeue"],
             controller_enabled=controller["enabled"],

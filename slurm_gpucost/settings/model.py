@@ -55,6 +55,8 @@ class Settings:
     accounting_timeout_seconds: int
     accounting_overlap_seconds: int
     accounting_slice_hours: int
+    sacctmgr: str
+    accounting_look_back_days: int
     scontrol: str
     squeue: str
     controller_enabled: bool

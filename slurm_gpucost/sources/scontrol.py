@@ -31,6 +31,8 @@ _ONCE = {
     "start": re.compile(r"^   StartTime=(\S+) EndTime=\S+ ", re.MULTILINE),
     "end": re.compile(r"^   StartTime=\S+ EndTime=(\S+) ", re.MULTILINE),
     "partition": re.compile(r"^   Partition=(\S+) ", re.MULTILINE),
+    "suspend": re.compile(r"^   SuspendTime=(\S+) SecsPreSuspend=\d", re.MULTILINE),
+    "ran": re.compile(r"^   SuspendTime=\S+ SecsPreSuspend=(\d{1,12}) ", re.MULTILINE),
 }
 _JOB_GRES = re.compile(r"^   JOB_GRES=(.*)$", re.MULTILINE)
 
@@ -125,6 +127,8 @@ def _row(job: int, owner: int, body: str, cluster: str, observed_at_ms: int) -> 
         start,
         end,
         encode_gres(held),
+        _ms(found["suspend"]),
+        int(found["ran"]) * 1000,
     )
     return ControllerRow(cluster, job, submit, digest_of(*said), observed_at_ms, *said)
 

@@ -21,7 +21,7 @@ import pytest
 from slurm_gpucost.settings import template
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-COMMANDS = ("sacct", "scontrol", "squeue", "slurmd")
+COMMANDS = ("sacct", "sacctmgr", "scontrol", "squeue", "slurmd")
 
 
 def unable(reason: str) -> NoReturn:

@@ -73,7 +73,7 @@ def controller(at: int, gres: Iterable[NodeGres], submit: int, start: int, **oth
     values: dict[str, Any] = {
         "cluster": "c", "job_id": 7, "submit_ms": T0 + submit * 1000, "observed_at_ms": T0 + at * 1000,
         "state": "RUNNING", "user": "ann", "account": "lab", "partition": "main", "start_ms": T0 + start * 1000,
-        "end_ms": None, "gres": encode_gres(gres), **other,
+        "end_ms": None, "gres": encode_gres(gres), "suspend_ms": None, "ran_ms": 0, **other,
     }  # fmt: skip
     said = [values[name] for name in ControllerRow._fields if name not in ("digest", "observed_at_ms")]
     return ControllerRow(digest=digest_of(*said), **values)

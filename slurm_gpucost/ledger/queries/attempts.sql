@@ -10,7 +10,7 @@ WITH overlapping AS MATERIALIZED (
   SELECT * FROM attempt WHERE start_ms IS NULL AND end_ms >= :start_ms AND submit_ms < :end_ms
 )
 SELECT a.cluster, a.job_id, a.submit_ms, a.witness, a.state, a.user, a.account, a.partition, a.start_ms, a.end_ms,
-  a.elapsed_ms, a.suspended_ms, a.billable, a.seen_ms,
+  a.elapsed_ms, a.suspended_ms, a.billable, a.seen_ms, a.vanished,
   -- a saved file without free text takes no name away that another row told
   coalesce(nullif(r.job_name, ''), (SELECT max(x.job_name) FROM accounting_row x
     WHERE x.cluster = a.cluster AND x.job_id = a.job_id AND x.submit_ms = a.submit_ms)) AS job_name,

@@ -8,8 +8,8 @@ WITH overlapping AS MATERIALIZED (
   SELECT * FROM lease WHERE end_ms = 4611686018427387903 AND start_ms < :end_ms
 )
 SELECT l.cluster, l.job_id, l.submit_ms, l.n, l.node, l.device, l.gres_index, l.gres_name, l.gres_type, l.units,
-  l.share_num, l.share_den, l.start_ms, nullif(l.end_ms, 4611686018427387903) AS end_ms, l.suspended_ms,
-  l.device_evidence, l.start_evidence, l.end_evidence, d.model,
+  l.share_num, l.share_den, l.start_ms, nullif(l.end_ms, 4611686018427387903) AS end_ms, l.suspended,
+  l.device_evidence, l.start_evidence, l.end_evidence, l.prolog_ms, l.epilog_ms, d.model,
   (SELECT json_array(
       sum(w.energy_mj * part_ms / (w.end_ms - w.start_ms)), sum(w.energy_observed_ms * part_ms / (w.end_ms - w.start_ms)),
       sum(w.sm_percent_ms * part_ms / (w.end_ms - w.start_ms)), sum(w.sm_observed_ms * part_ms / (w.end_ms - w.start_ms)),

@@ -35,7 +35,7 @@ def test_the_keys_that_others_script_against(ask: Ask) -> None:
     first, second, _ = rows
     assert (first["start"], first["end"], first["gpu_seconds"]) == (1791187205, 1791194405, "14400")
     lease = first["leases"][0]
-    assert (lease["node"], lease["device"], lease["index"]) == (None, None, None), "accounting alone names no device"
+    assert (lease["node"], lease["device"], lease["index"]) == ("n1", None, None), "accounting alone names no device"
     assert (lease["count"], lease["share"], lease["start_evidence"]) == (2, "1", "sacct")
     assert second["gpu_seconds"] == "5400.75", "3 of 4 shards for 7201 s"
 

@@ -68,7 +68,7 @@ def test_time_is_what_sacct_says_and_nothing_is_left_over(version: str) -> None:
         assert (attempt.elapsed_ms, attempt.state, attempt.billable) == (row.elapsed_ms, row.state, 1)
         leases = [x for x in made[row.job_id].leases if x.submit_ms == row.submit_ms and row.start_ms is not None]
         total = next((int(p.partition("=")[2]) for p in row.alloc_tres.split(",") if p.startswith("gres/gpu=")), 0)
-        spent = sum((x.end_ms - x.start_ms - x.suspended_ms) * x.units for x in leases if x.gres_name == "gpu")
+        spent = sum((x.end_ms - x.start_ms) * x.units for x in leases if x.gres_name == "gpu" and not x.suspended)
         assert spent == (row.elapsed_ms or 0) * (total if row.start_ms is not None else 0)
     assert all(a.witness == "sacct" for p in made.values() for a in p.attempts)
     assert len(rows(version)) == sum(len(p.attempts) for p in made.values())

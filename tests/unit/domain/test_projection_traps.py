@@ -28,7 +28,7 @@ def test_shards_on_two_devices_are_told_apart_by_the_controller() -> None:
     assert {(x.gres_index, str(x.share)) for x in leases} == {(0, "3/4"), (1, "1/2")}
     # Without the controller nobody knows how many of which: nothing is guessed, nothing is lost.
     (rest,) = project(evidence(row, hook("prolog", 20, "0,1")), Topology([], {"": 4})).leases
-    assert (rest.node, rest.units, str(rest.share)) == (None, 5, "1/4")
+    assert (rest.node, rest.gres_index, rest.units, str(rest.share)) == ("n1", None, 5, "1/4")
 
 
 def test_the_epilog_of_a_requeued_attempt_shows_the_next_restart_count() -> None:
@@ -167,20 +167,36 @@ def test_two_types_in_one_job_are_told_apart(types_from: str) -> None:
     leases = project(evidence(row, prolog, *looks), known).leases
     assert {(x.gres_type, x.gres_index) for x in leases} == {("a100", 0), ("a100", 1), ("h100", 2)}
     # Unknown types: the amounts stand, no device is guessed.
-    assert named(project(evidence(row, prolog), NOTHING).leases) == [(None, None, 1), (None, None, 2)]
+    assert named(project(evidence(row, prolog), NOTHING).leases) == [("n1", None, 1), ("n1", None, 2)]
 
 
 def test_hooks_that_saw_more_than_was_booked_name_nothing() -> None:
     (lease,) = project(evidence(accounting(0, 10, tres=ONE), hook("prolog", 50, "0-3")), NOTHING).leases
-    assert (lease.node, lease.units) == (None, 1)
+    assert (lease.node, lease.gres_index, lease.units) == ("n1", None, 1)
 
 
-def test_a_node_that_nobody_saw_stays_a_row_without_device() -> None:
-    said = evidence(accounting(0, 10, tres="gres/gpu:a100=4,gres/gpu=4,node=2"), hook("prolog", 50, "0,1"))
-    assert named(project(said, NOTHING).leases) == [("n1", 0, 1), ("n1", 1, 1), (None, None, 2)]
+def test_a_node_that_nobody_saw_holds_the_rest_without_a_device() -> None:
+    row = accounting(0, 10, tres="gres/gpu:a100=4,gres/gpu=4,node=2", node_list="n[1-2]")
+    leases = project(evidence(row, hook("prolog", 50, "0,1")), NOTHING).leases
+    assert named(leases) == [("n1", 0, 1), ("n1", 1, 1), ("n2", None, 2)]
+    assert [x.device_evidence for x in leases] == ["prolog", "prolog", "inferred"]
+
+
+def test_from_accounting_alone_one_node_is_known_and_several_share_evenly() -> None:
+    (alone,) = project(evidence(accounting(0, 10)), NOTHING).leases
+    assert (alone.node, alone.gres_index, alone.units, alone.device_evidence) == ("n1", None, 2, "sacct")
+    many = accounting(0, 10, tres="gres/gpu:a100=5,gres/gpu=5,node=3", node_list="n[1-2,9]")
+    spread = project(evidence(many), NOTHING).leases
+    assert [(x.node, x.units, x.device_evidence) for x in spread] == [
+        ("n1", 2, "inferred"), ("n2", 2, "inferred"), ("n9", 1, "inferred"),
+    ]  # fmt: skip
+    (nowhere,) = project(evidence(accounting(0, 10, node_list="None assigned")), NOTHING).leases
+    assert (nowhere.node, nowhere.units, nowhere.device_evidence) == (None, 2, None)
 
 
 def test_suspension_is_leased_and_not_billed() -> None:
-    (attempt,), (lease,) = project(evidence(accounting(0, 12, tres=ONE, suspended=4)), NOTHING)
+    (attempt,), (ran, stopped) = project(evidence(accounting(0, 12, tres=ONE, suspended=4)), NOTHING)
     assert (attempt.elapsed_ms, attempt.suspended_ms) == (8_000, 4_000)
-    assert (lease.end_ms - lease.start_ms, lease.suspended_ms) == (12_000, 4_000)
+    assert (ran.start_ms - T0, ran.end_ms - T0, ran.suspended) == (0, 8_000, "")
+    assert (stopped.start_ms - T0, stopped.end_ms - T0, stopped.suspended) == (8_000, 12_000, "inferred")
+    assert (ran.end_evidence, stopped.start_evidence, stopped.end_evidence) == ("inferred", "inferred", "sacct")

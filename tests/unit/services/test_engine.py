@@ -29,7 +29,7 @@ NOW = (START + 100) * 1000
 def settings(tmp_path: Path) -> Settings:
     """No witness but the spool answers."""
     silent = script(tmp_path / "silent", "echo not today >&2; exit 1")
-    return replace(config(tmp_path), sacct=silent, scontrol=silent, squeue=silent, slurmd=silent)
+    return replace(config(tmp_path), sacct=silent, scontrol=silent, sacctmgr=silent, squeue=silent, slurmd=silent)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_witness_that_fails_is_told_and_kept(
     settings: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        until(make(settings, ledger), lambda: count(ledger, "source_poll", "ok = 0") == 2)
+        until(make(settings, ledger), lambda: count(ledger, "source_poll", "ok = 0") == 3)
     details = [row[0] for row in ledger.connection.execute("SELECT detail FROM source_poll ORDER BY witness")]
     assert all("exit 1" in detail and "not today" in detail for detail in details)
     assert any("not today" in record.message for record in caplog.records)

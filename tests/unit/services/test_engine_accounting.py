@@ -41,7 +41,7 @@ def test_a_reply_that_is_cut_short_is_no_good_poll_and_is_kept(tmp_path: Path) -
 def test_a_slice_that_could_not_be_written_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = script(tmp_path / "silent", "exit 1")
     sacct = fake_sacct(tmp_path / "sacct")
-    settings = replace(config(tmp_path), sacct=sacct, scontrol=silent, squeue=silent, slurmd=silent)
+    settings = replace(config(tmp_path), sacct=sacct, scontrol=silent, sacctmgr=silent, squeue=silent, slurmd=silent)
     real, calls = ingest.add_accounting, []
 
     def first_fails(db: sqlite3.Connection, rows: Iterable[AccountingRow]) -> int:
@@ -157,7 +157,7 @@ for n in range(60):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         silent = script(folder / "silent", "exit 1")
-        settings = replace(config(folder), sacct=silent, scontrol=silent, squeue=silent, slurmd=silent)
+        settings = replace(config(folder), sacct=silent, scontrol=silent, sacctmgr=silent, squeue=silent, slurmd=silent)
         ledger = open_ledger(settings.ledger)
         Engine(settings, ledger, lambda: 1_790_000_000_000, None).step()
         ledger.close()

@@ -23,7 +23,7 @@ NOW = 1_790_000_000_000
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     silent = script(tmp_path / "silent", "exit 1")
-    return replace(config(tmp_path), sacct=silent, scontrol=silent, squeue=silent, slurmd=silent)
+    return replace(config(tmp_path), sacct=silent, scontrol=silent, sacctmgr=silent, squeue=silent, slurmd=silent)
 
 
 def event(job: int) -> HookEvent:

@@ -57,8 +57,9 @@ def test_the_keys_that_others_script_against(settings: Settings, ledger: Ledger)
 def test_from_accounting_alone_count_says_how_many(settings: Settings, ledger: Ledger) -> None:
     take(ledger, settings, accounting(0, 10, suspended=4))
     (job,) = ask(settings)
-    (lease,) = job["leases"]
-    assert (lease["node"], lease["device"], lease["index"], lease["count"]) == (None, None, None, 2)
+    ran, stopped = job["leases"]
+    assert (ran["node"], ran["device"], ran["index"], ran["count"], ran["suspended"]) == ("n1", None, None, 2, None)
+    assert (stopped["start"], stopped["end"], stopped["suspended"]) == (ran["end"], job["end"], "inferred")
     assert job["gpu_seconds"] == "12"  # (10 - 4) s of 2 GPUs
 
 
