@@ -51,6 +51,7 @@ def report(
     from slurm_gpucost.services import names
     from slurm_gpucost.services import report as service
     from slurm_gpucost.services.queries import open_queries
+    from slurm_gpucost.services.utilization import utilization
 
     asked = parse(words)
     unit = _unit(time_format)
@@ -71,7 +72,7 @@ def report(
         names.check(queries, asked.names("accounts"), asked.names("users"))
         which = None if every else chosen or [settings.cluster]
         if asked.report == UTILIZATION:
-            rows = service.utilization(settings, queries, start_ms, end_ms, which)
+            rows = utilization(settings, queries, start_ms, end_ms, which)
         else:
             rows = service.account_utilization_by_user(
                 settings, queries, start_ms, end_ms, asked.names("accounts"), asked.names("users"), which

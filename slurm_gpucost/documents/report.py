@@ -11,7 +11,7 @@ from slurm_gpucost.documents.times import local
 from slurm_gpucost.domain.units import decimal_text
 
 DEFAULT = "Cluster,Account,Login,Proper,SKU,Used,Cost"
-UTILIZATION_DEFAULT = "Cluster,SKU,Allocated,Idle,Reported,Percent"
+UTILIZATION_DEFAULT = "Cluster,SKU,Allocated,Down,PlannedDown,Idle,Reported,Percent"
 UNITS = {"Seconds": 1, "Minutes": 60, "Hours": 3600}
 """sreport's time formats that a length alone can answer."""
 _RULE = "-" * 80
@@ -46,9 +46,17 @@ def utilization_columns(unit: str) -> list[Column]:
     return [
         Column("Cluster", lambda row: str(row["cluster"]), 9),
         Column("TresName", lambda row: "gres/gpu", 8),
-        Column("SKU", lambda row: str(row["sku"]), 8),
+        Column("SKU", lambda row: row["sku"] or "unpriced", 8),
+        Column("Devices", lambda row: "" if row["devices"] is None else str(row["devices"]), 7, number=True),
         Column("Allocated", of("allocated_gpu_seconds"), 14, number=True),
+        Column("Suspended", of("suspended_gpu_seconds"), 12, number=True),
+        Column("Held", of("held_gpu_seconds"), 12, number=True),
+        Column("Down", of("down_gpu_seconds"), 12, number=True),
+        Column("PlannedDown", of("planned_down_gpu_seconds"), 12, number=True),
+        Column("Completing", of("completing_gpu_seconds"), 12, number=True),
         Column("Idle", of("idle_gpu_seconds"), 14, number=True),
+        Column("Unobserved", of("unobserved_gpu_seconds"), 12, number=True),
+        Column("Oversubscribed", of("oversubscribed_gpu_seconds"), 14, number=True),
         Column("Reported", of("reported_gpu_seconds"), 14, number=True),
         Column("Percent", lambda row: str(row["allocated_percent"] or ""), 8, number=True),
     ]
@@ -60,7 +68,8 @@ def utilization_heading(start_s: int, end_s: int, unit: str, currency: str, zone
     return (
         f"{_RULE}\n"
         f"Cluster Utilization {local(start_s, zone)} - {local(end_s - 1, zone)} ({end_s - start_s} secs)\n"
-        f"Usage reported in GPU {unit}; Idle is derived: the config's devices x time, less Allocated\n"
+        f"Usage reported in GPU {unit}\n"
+        "Where no inventory is known Idle is derived: the config's devices x time, less Allocated\n"
         f"{_RULE}\n"
     )
 

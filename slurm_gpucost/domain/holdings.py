@@ -170,11 +170,8 @@ def _assign(
 
 
 def _type_of(slot: Seen, attempt: Attempt, topology: Topology) -> str:
-    if slot.type:
-        return slot.type
     assert attempt.start_ms is not None
-    report = topology.slot(attempt.cluster, slot.node, slot.slot, attempt.start_ms)
-    return report.gres_type if report else ""
+    return slot.type or topology.type_of(attempt.cluster, slot.node, slot.slot, attempt.start_ms)
 
 
 def _lease(
@@ -188,6 +185,11 @@ def _lease(
 ) -> Lease:
     assert attempt.start_ms is not None
     want, slot, node, at_ms = held.want, held.slot, held.node or "", attempt.start_ms
+    # The device's own type goes before the accounting's, which can differ where the job did not ask for a type.
+    if slot is not None:
+        kind = _type_of(slot, attempt, topology) or want.type
+    else:
+        kind = want.type or topology.type_of(attempt.cluster, node, None, at_ms)
     device = slot.device if slot else None
     if slot is not None and device is None:
         report = topology.slot(attempt.cluster, node, slot.slot, at_ms)
@@ -195,11 +197,11 @@ def _lease(
     if want.name == "gpu":
         units, num, den = held.units, 1, 1
     else:
-        den = topology.units_per_device(attempt.cluster, held.node, want.name, want.type, at_ms)
+        den = topology.units_per_device(attempt.cluster, held.node, want.name, kind, at_ms)
         units, num = (held.units, 1) if slot is None else (1, held.units)
     return Lease(
         part.end_ms, attempt.cluster, attempt.job_id, attempt.submit_ms, n, part.start_ms, part.suspended,
-        attempt.seen_ms, attempt.billable, attempt.user, attempt.account, want.name, want.type, units, num, den,
+        attempt.seen_ms, attempt.billable, attempt.user, attempt.account, want.name, kind, units, num, den,
         held.node, slot.slot if slot else None, device, held.witness,
         *told, ran.get(("prolog", node)), ran.get(("epilog", node)),
     )  # fmt: skip

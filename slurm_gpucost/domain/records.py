@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple, TypeVar
 
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, NodeReport, SlotReport
-from slurm_gpucost.domain.inventory import units_per_device
+from slurm_gpucost.domain.inventory import slot_types, units_per_device
 
 _Report = TypeVar("_Report", NodeReport, SlotReport)
 
@@ -121,10 +121,23 @@ class Topology:
 
     def units_per_device(self, cluster: str, node: str | None, name: str, kind: str, at_ms: int) -> int:
         """Shards or MPS units that make up one device: the config's, else what the node has; 0: nobody says."""
-        if name == "shard" and (configured := self._shards.get(kind, 0)):
+        if name == "shard" and (configured := self._shards.get(kind) or self._shards.get("", 0)):
             return configured
         reports = self._nodes.get((cluster, node or ""))
         return units_per_device(_at(reports, at_ms).gres, name, kind) if reports else 0
+
+    def type_of(self, cluster: str, node: str, index: int | None, at_ms: int) -> str:
+        """The GRES type of a slot, as slurmd or else the controller's node says; '' where nobody does.
+
+        Without an index it is the node's, if all its GPUs are of one type.
+        """
+        if index is not None and (report := self.slot(cluster, node, index, at_ms)) and report.gres_type:
+            return report.gres_type
+        reports = self._nodes.get((cluster, node))
+        types = slot_types(_at(reports, at_ms).gres) if reports else []
+        if index is None:
+            return types[0] if len(set(types)) == 1 else ""
+        return types[index] if index < len(types) else ""
 
     def slot(self, cluster: str, node: str, index: int, at_ms: int) -> SlotReport | None:
         """What was in that slot at ``at_ms``: the last report before, or else the first one after.

@@ -105,6 +105,10 @@ def add_nodes(db: sqlite3.Connection, reports: Iterable[NodeReport]) -> int:
     """Take in what the controller says that nodes have; the number that differ from what it said before."""
     new = [report for report in reports if _log(db, "node_report", ("cluster", "node"), report)]
     timelines.mark(db, ((r.cluster, r.node, r.observed_at_ms) for r in new))
+    db.executemany(  # types, and what makes up a device, may follow from it
+        "INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM lease WHERE cluster = ? AND node = ?",
+        {(r.cluster, r.node) for r in new},
+    )
     return len(new)
 
 

@@ -16,7 +16,8 @@ from slurm_gpucost.services import recording
 from slurm_gpucost.services.bill import bill
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.rates import explain
-from slurm_gpucost.services.report import account_utilization_by_user, utilization
+from slurm_gpucost.services.report import account_utilization_by_user
+from slurm_gpucost.services.utilization import utilization
 from slurm_gpucost.settings import load
 
 _PACKAGE = "slurm_gpucost.demo"

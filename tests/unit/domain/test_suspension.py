@@ -33,12 +33,11 @@ def test_moments_that_the_controller_saw() -> None:
         (0, 20, ""), (20, 50, "seen"), (50, 100, ""),
     ]  # fmt: skip
     # The accounting's length stands: 4 s nobody saw, and what was seen too long is cut.
-    assert parts(accounting(0, 100, tres=ONE, suspended=34), looked(25, "SUSPENDED", 20, 20), looked(60, "RUNNING", 50, 20)) == [
+    seen = looked(25, "SUSPENDED", 20, 20), looked(60, "RUNNING", 50, 20)
+    assert parts(accounting(0, 100, tres=ONE, suspended=34), *seen) == [
         (0, 20, ""), (20, 50, "seen"), (50, 96, ""), (96, 100, "inferred"),
     ]  # fmt: skip
-    assert parts(accounting(0, 100, tres=ONE, suspended=29), looked(25, "SUSPENDED", 20, 20), looked(60, "RUNNING", 50, 20))[1] == (
-        20, 49, "seen",
-    )  # fmt: skip
+    assert parts(accounting(0, 100, tres=ONE, suspended=29), *seen)[1] == (20, 49, "seen")
 
 
 def test_a_resumed_job_tells_how_long_it_was_suspended_before() -> None:

@@ -17,7 +17,8 @@ from slurm_gpucost.ledger import ingest, projector
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.rates import prices
-from slurm_gpucost.services.report import account_utilization_by_user, utilization
+from slurm_gpucost.services.report import account_utilization_by_user
+from slurm_gpucost.services.utilization import utilization
 from slurm_gpucost.settings import Settings
 from tests.unit.builders import T0, accounting, config
 
