@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from slurm_gpucost import __version__
-from slurm_gpucost.cli import backfill, config, demo, init, invoice, jobs, rates, rebuild, report, status
+from slurm_gpucost.cli import backfill, config, demo, init, invoice, jobs, rates, rebuild, reconcile, report, status
 from slurm_gpucost.cli.options import Config, Ledger
 from slurm_gpucost.cli.run import guarded
 
@@ -50,6 +50,7 @@ app.command("backfill")(guarded(backfill.backfill))
 app.command("rebuild")(guarded(rebuild.rebuild))
 app.command("jobs")(guarded(jobs.jobs))
 app.command("report")(guarded(report.report))
+app.command("reconcile")(guarded(reconcile.reconcile))
 app.command("invoice")(guarded(invoice.invoice))
 rates_app.command("explain")(guarded(rates.explain))
 app.add_typer(rates_app, name="rates")

@@ -1,0 +1,149 @@
+"""Hooks, controller, accounting and driver against each other: what differs, how much, and who closes it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from slurm_gpucost.domain.evidence import decode_gres
+from slurm_gpucost.domain.tres import gpu_gres, parse_index_list
+from slurm_gpucost.domain.units import MS, decimal_text
+from slurm_gpucost.ledger.queries import Rows
+from slurm_gpucost.services import partition
+from slurm_gpucost.services.categories import CATEGORIES
+from slurm_gpucost.services.queries import LedgerQueries
+from slurm_gpucost.services.utilization import utilization
+from slurm_gpucost.settings import Settings
+
+SETTLED_MS = 600_000
+"""What is younger may still be told by another witness."""
+MOST_EXAMPLES = 5
+_Found = defaultdict[str, list[tuple[int, Fraction, list[dict[str, Any]]]]]
+
+
+def reconcile(settings: Settings, queries: LedgerQueries, start_ms: int, end_ms: int, now_ms: int) -> dict[str, Any]:
+    """The differences in [start, end), by category, with counts, GPU-seconds and examples; and how well it all fits.
+
+    The window ends where the accounting was last heard. ``accuracy``: what the scheduler allocated against what we
+    attribute, both with suspended time. Times are seconds since 1970, quantities decimal text.
+    """
+    looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
+    end_ms = max(start_ms, min(end_ms, max(looked, default=end_ms)))
+    found: _Found = defaultdict(list)
+    for row in queries.ask("differences", start_ms=start_ms, end_ms=end_ms, now_ms=now_ms, settled_ms=SETTLED_MS):
+        _add(found, row)
+    for difference in partition.check(queries.connection, start_ms, end_ms):
+        amount = difference["missing"] + difference["excess"]
+        example = _example(difference["cluster"], None, None, difference["node"], difference["first_ms"], amount, "")
+        found["partition"].append((1, amount, [{**example, "detail": f"index {difference['gres_index']}"}]))
+    for one in _disagreements(queries.ask("devices_disagree", start_ms=start_ms, end_ms=end_ms)):
+        found["devices disagree"].append((1, Fraction(0), [one]))
+    whole = utilization(settings, queries, start_ms, end_ms)
+    for row in whole:
+        configured = {s.name: s.devices for pool in settings.pools for s in pool.skus}.get(row["sku"] or "")
+        if row["cluster"] == settings.cluster and row["idle_kind"] != "derived" and row["devices"] != configured:
+            detail = f"{row['sku'] or 'unpriced'}: config {configured or 0}, inventory {row['devices'] or 0}"
+            example = _example(row["cluster"], None, None, None, end_ms, Fraction(0), detail)
+            found["capacity differs from the config"].append((1, Fraction(0), [example]))
+    return {
+        "start": start_ms // MS,
+        "end": end_ms // MS,
+        "categories": [_category(name, found[name]) for name in [c.name for c in CATEGORIES] if found[name]],
+        "accuracy": _accuracy(queries, start_ms, end_ms),
+        "time": whole,
+    }
+
+
+def open_decisions(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The categories of an answer that a person must decide."""
+    return [category for category in answer["categories"] if not category["closed_by"]]
+
+
+def _add(found: _Found, row: dict[str, Any]) -> None:
+    den = row["share_den"] or 1
+    amount = Fraction(row["quantity"], den) if row["share_den"] else Fraction(0)
+    example = _example(
+        row["cluster"], row["job_id"], row["submit_ms"], row["node"], row["from_ms"], amount, row["detail"]
+    )
+    groups = found[row["category"]]
+    total = Fraction(row["total"], den) if row["share_den"] else Fraction(0)
+    if groups and groups[-1][2][0]["_den"] == row["share_den"]:
+        groups[-1][2].append({**example, "_den": row["share_den"]})
+    else:
+        groups.append((row["n"], total, [{**example, "_den": row["share_den"]}]))
+
+
+def _example(
+    cluster: str | None, job: int | None, submit: int | None, node: str | None, at: int, amount: Fraction, detail: str
+) -> dict[str, Any]:
+    return {
+        "cluster": cluster,
+        "job_id": None if job is None else str(job),
+        "submit": None if submit is None else submit // MS,
+        "node": node,
+        "at": at // MS,
+        "gpu_seconds": decimal_text(amount / MS, 3),
+        "detail": detail,
+        "_den": 1,
+    }
+
+
+def _category(name: str, groups: list[tuple[int, Fraction, list[dict[str, Any]]]]) -> dict[str, Any]:
+    category = next(c for c in CATEGORIES if c.name == name)
+    examples = [example for _, _, some in groups for example in some]
+    examples.sort(key=lambda e: (-Fraction(e["gpu_seconds"]), e["at"], str(e["job_id"])))
+    return {
+        "category": name,
+        "means": category.means,
+        "count": sum(count for count, _, _ in groups),
+        "gpu_seconds": decimal_text(sum((total for _, total, _ in groups), Fraction(0)) / MS, 3),
+        "closed_by": category.closed_by or None,
+        "todo": category.todo or None,
+        "examples": [{k: v for k, v in e.items() if k != "_den"} for e in examples[:MOST_EXAMPLES]],
+    }
+
+
+def _disagreements(rows: Rows) -> Iterator[dict[str, Any]]:
+    """Attempts and nodes where the controller's slots are others than the prolog's."""
+    seen: set[tuple[str, int, str, int]] = set()
+    for row in rows:
+        key = (row["cluster"], row["job_id"], row["node"], row["at_ms"])
+        by_prolog = set(parse_index_list(row["job_gpus"]) or [])
+        by_controller = {i for gres in decode_gres(row["gres"]) if gres.node == row["node"] for i, _ in gres.units}
+        if key not in seen and by_prolog and by_controller and by_prolog != by_controller:
+            seen.add(key)
+            detail = f"prolog {sorted(by_prolog)}, controller {sorted(by_controller)}"
+            yield _example(row["cluster"], row["job_id"], None, row["node"], row["at_ms"], Fraction(0), detail)
+
+
+def _accuracy(queries: LedgerQueries, start_ms: int, end_ms: int) -> dict[str, Any]:
+    """What the accounting's rows say was allocated against what leases attribute; a device where one is named."""
+    attributed: defaultdict[str, Fraction] = defaultdict(Fraction)
+    parts: dict[str, int] = {}
+    named = before = Fraction(0)
+    for row in queries.ask("leased_time", start_ms=start_ms, end_ms=end_ms):
+        if not row["billable"]:
+            continue
+        if row["gres_name"] != "gpu":
+            parts.setdefault(row["gres_name"], row["share_den"])
+        amount = Fraction(row["quantity"], row["share_den"] or 1)
+        attributed[row["cluster"]] += amount
+        named += amount if row["named"] else 0
+        before += Fraction(row["before_prolog"], row["share_den"] or 1)
+    allocated: defaultdict[str, Fraction] = defaultdict(Fraction)
+    for row in queries.ask("allocated", start_ms=start_ms, end_ms=end_ms):
+        for want in gpu_gres(row["alloc_tres"]):
+            den = 1 if want.name == "gpu" else parts.get(want.name) or 1
+            allocated[row["cluster"]] += Fraction(want.units * row["length_ms"], den)
+    scheduler, ours = sum(allocated.values(), Fraction(0)), sum(attributed.values(), Fraction(0))
+    off = sum((abs(allocated[c] - attributed[c]) for c in allocated.keys() | attributed.keys()), Fraction(0))
+    return {
+        "allocated_gpu_seconds": decimal_text(scheduler / MS, 3),
+        "attributed_gpu_seconds": decimal_text(ours / MS, 3),
+        "named_gpu_seconds": decimal_text(named / MS, 3),
+        "before_prolog_gpu_seconds": decimal_text(before / MS, 3),
+        "difference_percent": decimal_text(100 * off / scheduler, 3) if scheduler else None,
+        "named_percent": decimal_text(100 * named / ours, 2) if ours else None,
+    }
