@@ -6,8 +6,9 @@ touches, so nothing that was taken in can miss its projection.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from hashlib import blake2b
 from typing import NamedTuple
@@ -37,6 +38,7 @@ def _insert(table: str, columns: int, key: str, earliest: str) -> str:
 
 _ASKED_UNTIL = "sacct_asked_until:"
 _LOOKED_BACK = "sacct_looked_back:"
+_RECONCILED = "reconciled:"
 _ROW_KEY = "cluster, job_id, submit_ms, digest"
 _ACCOUNTING = _insert("accounting_row", len(AccountingRow._fields), _ROW_KEY, "observed_at_ms")
 _CONTROLLER = _insert("controller_row", len(ControllerRow._fields), _ROW_KEY, "observed_at_ms")
@@ -247,6 +249,21 @@ def last_poll(db: sqlite3.Connection, witness: str, cluster: str) -> int | None:
     ).fetchone()
     found: int | None = row[0]
     return found
+
+
+def set_reconciled(db: sqlite3.Connection, cluster: str, at_ms: int, to_decide: Mapping[str, int]) -> None:
+    """Keep what the daemon's own reconciliation found for a person to decide, by category."""
+    text = json.dumps({"at_ms": at_ms, "to_decide": dict(to_decide)})
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_RECONCILED + cluster, text))
+
+
+def reconciled(db: sqlite3.Connection, cluster: str) -> tuple[int, dict[str, int]] | None:
+    """(when, what there is to decide by category) of the daemon's last own reconciliation; None: none yet."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_RECONCILED + cluster,)).fetchone()
+    if row is None:
+        return None
+    found = json.loads(row[0])
+    return found["at_ms"], found["to_decide"]
 
 
 def first_asked(db: sqlite3.Connection, cluster: str) -> int | None:

@@ -16,9 +16,10 @@ from typing import Any
 from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.domain.evidence import DeviceReport
 from slurm_gpucost.domain.windows import Window
+from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.projector import pending
 from slurm_gpucost.ledger.store import Ledger
-from slurm_gpucost.services import collect
+from slurm_gpucost.services import collect, reconcile
 from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings
@@ -27,6 +28,9 @@ from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import Spool
 
 log = logging.getLogger("gpucostd")
+RECONCILE_AFTER_MS = 600_000
+"""After the start, when witnesses have been heard; then once a day."""
+RECONCILE_EVERY_SECONDS = 86_400
 
 
 class Engine:
@@ -41,7 +45,12 @@ class Engine:
         self.accounting = Accounting(settings, ledger)
         self._done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._busy: set[str] = set()
-        self._due: dict[str, int] = {"sacct": 0, "sacctmgr": 0, "scontrol": 0}
+        self._due: dict[str, int] = {
+            "sacct": 0,
+            "sacctmgr": 0,
+            "scontrol": 0,
+            "reconcile": clock() + RECONCILE_AFTER_MS,
+        }
         self._said: dict[str, str] = {}
         self._nodes: set[str] = set()
         self._devices: list[DeviceReport] = []
@@ -127,6 +136,7 @@ class Engine:
     def _questions(self) -> None:
         self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._question_to_accounting)
         self._ask_when_due("sacctmgr", self.settings.accounting_interval_seconds, self._question_about_nodes)
+        self._ask_when_due("reconcile", RECONCILE_EVERY_SECONDS, lambda now: partial(self._reconcile, now))
         if self.settings.controller_enabled:
             self._ask_when_due("scontrol", self.settings.controller_interval_seconds, self._question_to_controller)
 
@@ -150,7 +160,7 @@ class Engine:
     def _failed(self, name: str, error: Exception) -> None:
         said = _told(error)
         self._say(name, said)
-        if name in self._due:
+        if name in self._due and name != "reconcile":
             collect.take_failure(self.ledger, self.settings, name, self.clock(), said)
 
     def _hand_over(self, name: str, take: Callable[[], Any]) -> None:
@@ -194,6 +204,16 @@ class Engine:
         said = node_events.ask_events(*where), node_events.ask_reservations(*where)
         take = partial(collect.take_node_events, self.ledger, settings, *said, (start, end), now)
         self._hand_over("sacctmgr", take)
+
+    def _reconcile(self, now: int) -> None:
+        to_decide = reconcile.by_itself(self.settings, self.ledger.path, now)
+        self._hand_over("reconcile", partial(self._take_reconciled, now, to_decide))
+
+    def _take_reconciled(self, now: int, to_decide: dict[str, int]) -> None:
+        with self.ledger.transaction() as db:
+            ingest.set_reconciled(db, self.settings.cluster, now, to_decide)
+        if to_decide:
+            log.warning("reconcile: to decide (`gpucost reconcile` shows it): %s", reconcile.words(to_decide))
 
     def _ask_slots(self, node: str) -> None:
         def work() -> None:

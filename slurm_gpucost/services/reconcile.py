@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from slurm_gpucost.domain.evidence import decode_gres
@@ -13,10 +14,11 @@ from slurm_gpucost.domain.units import MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services import partition
 from slurm_gpucost.services.categories import CATEGORIES
-from slurm_gpucost.services.queries import LedgerQueries
+from slurm_gpucost.services.queries import LedgerQueries, open_queries
 from slurm_gpucost.services.utilization import utilization
 from slurm_gpucost.settings import Settings
 
+DAY_MS = 86_400_000
 SETTLED_MS = 600_000
 """What is younger may still be told by another witness."""
 MOST_EXAMPLES = 5
@@ -54,6 +56,22 @@ def reconcile(settings: Settings, queries: LedgerQueries, start_ms: int, end_ms:
         "accuracy": _accuracy(queries, start_ms, end_ms),
         "time": whole,
     }
+
+
+def by_itself(settings: Settings, path: Path, now_ms: int) -> dict[str, int]:
+    """What the daemon does once a day: category -> count of what a person must decide within the look-back.
+
+    Reads the ledger at ``path`` through a connection of its own, so that it can run beside the writer.
+    """
+    with open_queries(settings, path) as queries:
+        start_ms = now_ms - settings.accounting_look_back_days * DAY_MS
+        answer = reconcile(settings, queries, start_ms, now_ms, now_ms)
+    return {category["category"]: category["count"] for category in open_decisions(answer)}
+
+
+def words(to_decide: dict[str, int]) -> str:
+    """``vanished from accounting 2, oversubscribed 1``."""
+    return ", ".join(f"{name} {count}" for name, count in to_decide.items())
 
 
 def open_decisions(answer: dict[str, Any]) -> list[dict[str, Any]]:

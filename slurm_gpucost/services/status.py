@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
+from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.projector import settings_key
 from slurm_gpucost.services.queries import LedgerQueries, Queries
+from slurm_gpucost.services.reconcile import words
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.spool import Spool
 
@@ -40,6 +43,11 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
             f"{hooks['missing_prologs']} prolog and {hooks['missing_epilogs']} epilog events are missing for "
             f"{hooks['attempts']} attempts with GPUs in 7 days: a node without hooks, or events were lost"
         )
+    found += capacity_findings(settings, queries, now)
+    known = ingest.reconciled(queries.connection, settings.cluster)
+    if known is not None and known[1]:
+        when = datetime.fromtimestamp(known[0] // 1000, UTC).astimezone(settings.timezone)
+        found.append(f"reconciliation of {when:%Y-%m-%d %H:%M}: to decide: {words(known[1])}; see `gpucost reconcile`")
     for failure in queries.ask("last_failures"):
         good = next(
             (p["any_ms"] for p in polls if (p["witness"], p["cluster"]) == (failure["witness"], failure["cluster"])), 0
@@ -62,6 +70,24 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
         ],
         "findings": found,
     }
+
+
+def capacity_findings(settings: Settings, queries: Queries, now_ms: int) -> list[str]:
+    """Where the config has another number of devices than the inventory has now."""
+    there: dict[str, int] = {}
+    for row in queries.ask("capacity", start_ms=now_ms - 1, end_ms=now_ms):
+        place = settings.sku_for(row["gres_type"], row["model"])
+        if row["cluster"] == settings.cluster and place is not None:
+            there[place[1].name] = there.get(place[1].name, 0) + row["devices"]
+    if not there:
+        return []
+    return [
+        f"{settings.path}: {sku.name} has {sku.devices} devices in the config and {there.get(sku.name, 0)} in the "
+        "inventory, which counts as the capacity; mend `devices`, for it makes the price"
+        for pool in settings.pools
+        for sku in pool.skus
+        if sku.devices != there.get(sku.name, 0)
+    ]
 
 
 def unpriced_kinds(settings: Settings, queries: Queries) -> list[str]:

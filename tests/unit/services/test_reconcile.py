@@ -11,7 +11,8 @@ from slurm_gpucost.ledger import ingest, projector
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services.categories import CATEGORIES
 from slurm_gpucost.services.queries import open_queries
-from slurm_gpucost.services.reconcile import open_decisions, reconcile
+from slurm_gpucost.services.reconcile import by_itself, open_decisions, reconcile
+from slurm_gpucost.services.status import status
 from slurm_gpucost.settings import Settings
 from tests.unit.builders import T0, accounting, controller, gpus, hook
 from tests.unit.services.test_utilization import event, take
@@ -124,3 +125,23 @@ def test_a_node_report_may_come_twice(settings: Settings, ledger: Ledger) -> Non
     with ledger.transaction() as db:
         assert ingest.add_nodes(db, [NodeReport("c", "n1", T0 + 5_000, "gpu:a100:4")]) == 0
         assert ingest.add_nodes(db, [NodeReport("c", "n1", T0 + 9_000, "gpu:a100:3")]) == 1
+
+
+def test_the_daemon_does_it_by_itself_and_status_says_what_there_is_to_decide(
+    settings: Settings, ledger: Ledger
+) -> None:
+    take(ledger, settings, hook("prolog", 200_000, "1"), hook("epilog", 230_000, "1"), nodes="gpu:a100:8")
+    to_decide = by_itself(settings, settings.ledger, NOW)
+    assert to_decide == {"hooks alone": 1}
+    with ledger.transaction() as db:
+        ingest.set_reconciled(db, "c", NOW, to_decide)
+    with open_queries(settings) as queries:
+        findings = status(settings, queries, NOW)["findings"]
+    assert any("to decide: hooks alone 1; see `gpucost reconcile`" in finding for finding in findings)
+
+
+def test_another_number_of_devices_in_the_config_is_a_finding(settings: Settings, ledger: Ledger) -> None:
+    take(ledger, settings, nodes="gpu:a100:6")
+    with open_queries(settings) as queries:
+        findings = status(settings, queries, NOW)["findings"]
+    assert any("a100 has 8 devices in the config and 6 in the inventory" in finding for finding in findings)
