@@ -24,7 +24,7 @@ from slurm_gpucost.domain.evidence import (
     SlotReport,
 )
 from slurm_gpucost.domain.windows import Window
-from slurm_gpucost.ledger import timelines
+from slurm_gpucost.ledger import leases, timelines
 
 
 def _insert(table: str, columns: int, key: str, earliest: str) -> str:
@@ -107,10 +107,8 @@ def add_nodes(db: sqlite3.Connection, reports: Iterable[NodeReport]) -> int:
     """Take in what the controller says that nodes have; the number that differ from what it said before."""
     new = [report for report in reports if _log(db, "node_report", ("cluster", "node"), report)]
     timelines.mark(db, ((r.cluster, r.node, r.observed_at_ms) for r in new))
-    db.executemany(  # types, and what makes up a device, may follow from it
-        "INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM lease WHERE cluster = ? AND node = ?",
-        {(r.cluster, r.node) for r in new},
-    )
+    if new:
+        leases.mark_nodes(db, [(r.cluster, r.node, r.observed_at_ms) for r in new])
     return len(new)
 
 
@@ -134,22 +132,22 @@ def latest_nodes(db: sqlite3.Connection, cluster: str) -> dict[str, str]:
 
 def add_slots(db: sqlite3.Connection, slots: Iterable[SlotReport]) -> int:
     """Take in what nodes say of their slots. New ones mark every job of that slot, and the node's time."""
-    new = 0
-    for slot in slots:
-        if _log(db, "slot_report", ("cluster", "node", "gres_name", "gres_index"), slot):
-            new += 1
-            db.execute(
-                "INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM lease "
-                "WHERE cluster = ? AND node = ? AND gres_index = ?",
-                (slot.cluster, slot.node, slot.gres_index),
-            )
-            timelines.mark(db, [(slot.cluster, slot.node, 0)])
-    return new
+    key = ("cluster", "node", "gres_name", "gres_index")
+    new = [slot for slot in slots if _log(db, "slot_report", key, slot)]
+    if new:
+        leases.mark_slots(db, [(slot.cluster, slot.node, slot.gres_index) for slot in new])
+        timelines.mark(db, ((slot.cluster, slot.node, 0) for slot in new))
+    return len(new)
 
 
 def add_devices(db: sqlite3.Connection, reports: Iterable[DeviceReport]) -> int:
     """Take in what the driver says of its devices; the number of new reports."""
-    return sum(_log(db, "device_report", ("device",), report) for report in reports)
+    models = dict(db.execute("SELECT device, model FROM device").fetchall())
+    new = [report for report in reports if _log(db, "device_report", ("device",), report)]
+    for report in new:
+        if models.get(report.device) != report.model:
+            leases.mark_device(db, report.device, renamed=report.device in models)
+    return len(new)
 
 
 def add_vanished(db: sqlite3.Connection, cluster: str, gone: Iterable[tuple[Open, int]], now_ms: int) -> None:

@@ -17,6 +17,7 @@ from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEven
 from slurm_gpucost.domain.projection import project
 from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology, Vanished
 from slurm_gpucost.ledger import timelines
+from slurm_gpucost.ledger.leases import Leases
 from slurm_gpucost.ledger.store import Ledger
 
 BATCH_JOBS = 5_000
@@ -98,7 +99,9 @@ def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None
     """Make attempts and leases anew from evidence, in one transaction: readers see the old ones until it is done."""
     with ledger.transaction() as db:
         db.execute("DELETE FROM attempt")
-        db.execute("DELETE FROM lease")
+        db.execute("DELETE FROM lease_row")
+        db.execute("DELETE FROM holder")
+        db.execute("DELETE FROM unknown_device")
         for table in ("accounting_row", "hook_event", "controller_row"):
             db.execute(f"INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM {table}")
         known, done = topology(db, shards), 0
@@ -130,23 +133,21 @@ def _project_batch(db: sqlite3.Connection, known: Topology, jobs: int, *, fresh:
     if not count:
         return 0
     before: list[Lease] = []
+    writer = Leases(db)
     if not fresh:
-        columns = ", ".join(Lease._fields)
-        held = "SELECT cluster, job_id FROM batch"
-        before = [Lease(*row) for row in db.execute(f"SELECT {columns} FROM lease WHERE (cluster, job_id) IN ({held})")]
+        before = writer.of_batch()
         db.execute("DELETE FROM attempt WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
-        db.execute("DELETE FROM lease WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
+        writer.delete_batch()
     attempts: list[Attempt] = []
     leases: list[Lease] = []
     for evidence in _evidence(db):
         projected = project(evidence, known)
         attempts += projected.attempts
         leases += projected.leases
-    leases.sort(key=itemgetter(0, 1, 2, 3, 4))
     lengths = (a.end_ms - a.start_ms for a in attempts if a.start_ms is not None and a.end_ms is not None)
     _note_longest(db, max(lengths, default=0))
     db.executemany(f"INSERT INTO attempt VALUES ({','.join('?' * len(Attempt._fields))})", attempts)
-    db.executemany(f"INSERT INTO lease VALUES ({','.join('?' * len(Lease._fields))})", leases)
+    writer.write(leases)
     if not fresh:
         timelines.mark_leases(db, before, leases)
     db.execute("DELETE FROM dirty_job WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")

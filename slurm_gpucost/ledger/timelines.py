@@ -106,7 +106,8 @@ def _holds(db: sqlite3.Connection, cluster: str, node: str, first_ms: int) -> li
     found = []
     for start, end, index, kind, units, num, den, suspended, epilog in db.execute(
         "SELECT start_ms, end_ms, gres_index, gres_type, units, share_num, share_den, suspended, epilog_ms FROM lease "
-        "WHERE cluster = ? AND node = ? AND (CASE WHEN epilog_ms > end_ms THEN epilog_ms ELSE end_ms END) >= ?",
+        "WHERE inventoried = 1 AND cluster = ? AND node = ? "
+        "AND (CASE WHEN epilog_ms > end_ms THEN epilog_ms ELSE end_ms END) >= ?",
         (cluster, node, first_ms),
     ):
         quantity = Fraction(units * num, den) if den else Fraction(0)

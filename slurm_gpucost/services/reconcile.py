@@ -148,7 +148,7 @@ def _accuracy(queries: LedgerQueries, start_ms: int, end_ms: int) -> dict[str, A
             parts.setdefault(row["gres_name"], row["share_den"])
         amount = Fraction(row["quantity"], row["share_den"] or 1)
         attributed[row["cluster"]] += amount
-        named += amount if row["named"] else 0
+        named += Fraction(row["named"], row["share_den"] or 1)
         before += Fraction(row["before_prolog"], row["share_den"] or 1)
     allocated: defaultdict[str, Fraction] = defaultdict(Fraction)
     for row in queries.ask("allocated", start_ms=start_ms, end_ms=end_ms):

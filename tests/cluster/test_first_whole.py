@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from slurm_gpucost.domain.records import Lease
 from tests.cluster.cluster import HERE
 from tests.cluster.scenario import BACKFILL, CONTROLLER, LEDGER, MAIN, Scenario, gpus, started
 
@@ -244,14 +245,16 @@ def test_rebuild_makes_the_same_tables(scenario: Scenario) -> None:
     cluster.run(["sqlite3", LEDGER, f"VACUUM INTO '{copy}'"])
 
     def dump() -> str:
-        tables = "SELECT * FROM attempt ORDER BY 1, 2, 3; SELECT * FROM lease ORDER BY 1, 2, 3, 4, 5"
-        return cluster.run(["sqlite3", copy, tables]).stdout
+        columns = ", ".join(Lease._fields)  # the numbers of holders follow the order of arrival
+        ask = [f"SELECT {columns}, model, inventoried FROM lease ORDER BY 1, 2, 3, 4, 5"]
+        ask += [f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4" for table in ("attempt", "capacity", "device_time")]
+        return cluster.run(["sqlite3", copy, ";".join(ask)]).stdout
 
     before = dump()
     assert before.count("\n") > 50
     cluster.run(["gpucost", "rebuild", "--config", MAIN, "--ledger", copy])
     assert dump() == before
-    cluster.run(["sqlite3", copy, "DELETE FROM attempt; DELETE FROM lease"])
+    cluster.run(["sqlite3", copy, "DELETE FROM attempt; DELETE FROM lease_row"])
     cluster.run(["gpucost", "rebuild", "--config", MAIN, "--ledger", copy])
     assert dump() == before
 

@@ -118,7 +118,8 @@ def tables(ledger: Ledger) -> tuple[list[Attempt], list[Lease]]:
     """What the projection made."""
     db = ledger.connection
     attempts = [Attempt(*row) for row in db.execute("SELECT * FROM attempt ORDER BY cluster, job_id, submit_ms")]
-    leases = [Lease(*row) for row in db.execute("SELECT * FROM lease ORDER BY cluster, job_id, submit_ms, n")]
+    columns = ", ".join(Lease._fields)
+    leases = [Lease(*row) for row in db.execute(f"SELECT {columns} FROM lease ORDER BY cluster, job_id, submit_ms, n")]
     return attempts, leases
 
 

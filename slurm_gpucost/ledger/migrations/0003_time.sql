@@ -79,25 +79,34 @@ GROUP BY device;
 
 ALTER TABLE attempt ADD COLUMN vanished INTEGER NOT NULL DEFAULT 0;
 
--- Made anew by the projection.
+-- Made anew by the projection. Whatever sums group by or filter on stands once in holder, so that they add up by one number;
+-- rows lie in order of the day they end on, then holder: a month is one range, added up as it is read, without a sort.
 DROP TABLE lease;
-CREATE TABLE lease (
+CREATE TABLE holder (
+  holder INTEGER PRIMARY KEY,
+  cluster TEXT NOT NULL,
+  account TEXT NOT NULL,
+  user TEXT NOT NULL,
+  billable INTEGER NOT NULL,
+  suspended TEXT NOT NULL,
+  gres_name TEXT NOT NULL,
+  gres_type TEXT NOT NULL,
+  share_den INTEGER NOT NULL,
+  model TEXT NOT NULL,
+  UNIQUE (cluster, account, user, billable, suspended, gres_name, gres_type, share_den, model)
+);
+CREATE TABLE lease_row (
+  end_day INTEGER NOT NULL,
+  holder INTEGER NOT NULL,
   end_ms INTEGER NOT NULL,
   cluster TEXT NOT NULL,
   job_id INTEGER NOT NULL,
   submit_ms INTEGER NOT NULL,
   n INTEGER NOT NULL,
   start_ms INTEGER NOT NULL,
-  suspended TEXT NOT NULL,
   seen_ms INTEGER NOT NULL,
-  billable INTEGER NOT NULL,
-  user TEXT NOT NULL,
-  account TEXT NOT NULL,
-  gres_name TEXT NOT NULL,
-  gres_type TEXT NOT NULL,
   units INTEGER NOT NULL,
   share_num INTEGER NOT NULL,
-  share_den INTEGER NOT NULL,
   node TEXT,
   gres_index INTEGER,
   device TEXT,
@@ -106,10 +115,26 @@ CREATE TABLE lease (
   end_evidence TEXT,
   prolog_ms INTEGER,
   epilog_ms INTEGER,
-  PRIMARY KEY (end_ms, cluster, job_id, submit_ms, n)
+  -- The node is in the inventory: the lease counts in the time of its devices.
+  inventoried INTEGER NOT NULL,
+  PRIMARY KEY (end_day, holder, end_ms, cluster, job_id, submit_ms, n)
 ) WITHOUT ROWID;
-CREATE INDEX lease_job ON lease (cluster, job_id);
-CREATE INDEX lease_node ON lease (cluster, node, (CASE WHEN epilog_ms > end_ms THEN epilog_ms ELSE end_ms END));
+CREATE INDEX lease_job ON lease_row (cluster, job_id);
+CREATE INDEX lease_node ON lease_row (cluster, node, (CASE WHEN epilog_ms > end_ms THEN epilog_ms ELSE end_ms END))
+WHERE inventoried = 1;
+CREATE VIEW lease AS
+SELECT l.end_ms, l.cluster, l.job_id, l.submit_ms, l.n, l.start_ms, h.suspended, l.seen_ms, h.billable, h.user, h.account,
+  h.gres_name, h.gres_type, l.units, l.share_num, h.share_den, l.node, l.gres_index, l.device, l.device_evidence,
+  l.start_evidence, l.end_evidence, l.prolog_ms, l.epilog_ms, h.model, l.end_day, l.inventoried, l.holder
+FROM lease_row l JOIN holder h ON h.holder = l.holder;
+
+-- Jobs whose leases name a device that the driver has not told of yet: they are projected again when it does.
+CREATE TABLE unknown_device (
+  device TEXT NOT NULL,
+  cluster TEXT NOT NULL,
+  job_id INTEGER NOT NULL,
+  PRIMARY KEY (device, cluster, job_id)
+) WITHOUT ROWID;
 INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM accounting_row;
 INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM hook_event;
 INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM controller_row;

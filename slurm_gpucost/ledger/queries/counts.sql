@@ -7,7 +7,7 @@ SELECT
   (SELECT count(*) FROM attempt) AS attempts,
   (SELECT count(*) FROM attempt WHERE billable = 0) AS held_attempts,
   (SELECT count(*) FROM attempt WHERE end_ms IS NULL AND start_ms IS NOT NULL) AS running_attempts,
-  (SELECT count(*) FROM lease) AS leases,
+  (SELECT count(*) FROM lease_row) AS leases,
   (SELECT count(*) FROM set_aside) AS set_aside,
   (SELECT count(*) FROM dirty_job) AS awaiting_projection,
-  (SELECT min(start_ms) FROM lease) AS first_ms
+  (SELECT min(start_ms) FROM lease_row) AS first_ms

@@ -4,10 +4,11 @@ WITH touching AS (
   SELECT l.*, CASE WHEN l.start_ms < :start_ms THEN :start_ms ELSE l.start_ms END AS from_ms,
     CASE WHEN l.end_ms > :end_ms THEN :end_ms ELSE l.end_ms END AS to_ms
   FROM lease l
-  WHERE (l.end_ms > :start_ms
-      AND l.end_ms < :end_ms + (SELECT coalesce(max(CAST(value AS INTEGER)), 0) + 1 FROM meta WHERE key = 'longest_lease_ms')
-      OR l.end_ms = 4611686018427387903)
-    AND l.start_ms < :end_ms
+  WHERE (l.end_day >= :start_ms / 86400000
+      AND l.end_day <= (:end_ms + (SELECT coalesce(max(CAST(value AS INTEGER)), 0) + 1 FROM meta WHERE key = 'longest_lease_ms'))
+        / 86400000
+      OR l.end_day = 4611686018427387903 / 86400000)
+    AND l.end_ms > :start_ms AND l.start_ms < :end_ms
 ),
 hooked AS (
   -- Nodes whose hooks were heard of around the window.

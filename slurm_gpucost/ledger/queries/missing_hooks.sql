@@ -6,7 +6,7 @@ WITH ended AS (
   JOIN accounting_row r
     ON r.cluster = a.cluster AND r.job_id = a.job_id AND r.submit_ms = a.submit_ms AND r.digest = a.evidence
   WHERE a.billable = 1 AND a.end_ms > :start_ms AND a.start_ms IS NOT NULL
-    AND EXISTS (SELECT 1 FROM lease l WHERE l.cluster = a.cluster AND l.job_id = a.job_id AND l.submit_ms = a.submit_ms)
+    AND EXISTS (SELECT 1 FROM lease_row l WHERE l.cluster = a.cluster AND l.job_id = a.job_id AND l.submit_ms = a.submit_ms)
 ),
 seen AS (
   SELECT node_count,

@@ -8,11 +8,12 @@ WITH said AS (
   WHERE end_ms > :start_ms
   UNION ALL
   SELECT cluster, node, gres_index, 'lease', start_ms, end_ms, units * share_num, share_den FROM lease
-  WHERE node IS NOT NULL AND end_ms > :start_ms
-    AND end_ms < :end_ms + (SELECT coalesce(max(CAST(value AS INTEGER)), 0) + 1 FROM meta WHERE key = 'longest_lease_ms')
+  WHERE node IS NOT NULL AND end_ms > :start_ms AND end_day >= :start_ms / 86400000
+    AND end_day <= (:end_ms + (SELECT coalesce(max(CAST(value AS INTEGER)), 0) + 1 FROM meta WHERE key = 'longest_lease_ms'))
+      / 86400000
   UNION ALL
   SELECT cluster, node, gres_index, 'lease', start_ms, end_ms, units * share_num, share_den FROM lease
-  WHERE node IS NOT NULL AND end_ms = 4611686018427387903
+  WHERE node IS NOT NULL AND end_day = 4611686018427387903 / 86400000
 )
 SELECT cluster, node, gres_index, state, num, den,
   CASE WHEN start_ms < :start_ms THEN :start_ms ELSE start_ms END AS start_ms,

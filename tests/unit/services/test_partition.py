@@ -51,11 +51,11 @@ def test_a_whole_ledger_has_no_differences(whole: Ledger) -> None:
     assert check(db, T0 + 33, T0 + 705_001) == []
 
 
-@pytest.mark.parametrize("table", ["lease", "device_time", "capacity"])
+@pytest.mark.parametrize("table", ["lease_row", "device_time", "capacity"])
 def test_each_row_that_is_deleted_is_missed(whole: Ledger, table: str) -> None:
     db = whole.connection
     key = {
-        "lease": "job_id, n",
+        "lease_row": "job_id, n",
         "device_time": "gres_index, start_ms, state, class",
         "capacity": "gres_index, start_ms",
     }
@@ -87,7 +87,7 @@ def test_a_millisecond_more_or_less_is_noticed(whole: Ledger, column: str, by: i
 
 def test_a_difference_says_where_when_and_how_much(whole: Ledger) -> None:
     db = whole.connection
-    db.execute("DELETE FROM lease WHERE job_id = 8")
+    db.execute("DELETE FROM lease_row WHERE job_id = 8")
     assert check(db, *WINDOW) == [
         {
             "cluster": "c", "node": "n1", "gres_index": 1, "missing": Fraction(30_000 * 3, 4), "excess": Fraction(0),
@@ -96,7 +96,7 @@ def test_a_difference_says_where_when_and_how_much(whole: Ledger) -> None:
     ]  # fmt: skip
     assert check(db, T0 + 80_000, T0 + 80_001)[0]["missing"] == Fraction(3, 4)
     assert check(db, T0 + 90_000, T0 + DAY) == []
-    db.execute("DELETE FROM lease WHERE job_id = 9")
+    db.execute("DELETE FROM lease_row WHERE job_id = 9")
     (unplaced,) = check(db, T0, T0 + 50_000)
     assert unplaced["gres_index"] is None
     assert [unplaced["missing"], unplaced["excess"]] == [Fraction(0), Fraction(40_000)]
@@ -104,6 +104,6 @@ def test_a_difference_says_where_when_and_how_much(whole: Ledger) -> None:
 
 def test_faults_that_cancel_in_the_sum_are_two_faults(whole: Ledger) -> None:
     db = whole.connection
-    db.execute("UPDATE lease SET start_ms = start_ms + 100000, end_ms = end_ms + 100000 WHERE job_id = 8")
+    db.execute("UPDATE lease_row SET start_ms = start_ms + 100000, end_ms = end_ms + 100000 WHERE job_id = 8")
     (difference,) = check(db, *WINDOW)
     assert difference["missing"] == difference["excess"] == Fraction(30_000 * 3, 4)

@@ -113,7 +113,7 @@ def test_a_ledger_that_lost_a_row_does_not_add_up(settings: Settings, ledger: Le
     take(ledger, settings, accounting(0, 100, tres=ONE), hook("prolog", 50, "0"), hook("epilog", 100_050, "0"))
     assert "partition" not in found(ask(settings))
     with ledger.transaction() as db:
-        db.execute("DELETE FROM lease")
+        db.execute("DELETE FROM lease_row")
     answer = ask(settings)
     assert found(answer)["partition"] == (1, "100.000")
     assert "partition" in {c["category"] for c in open_decisions(answer)}
