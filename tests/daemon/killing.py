@@ -33,6 +33,7 @@ from tests.unit.builders import T0, accounting, config
 JOBS = (11, 12, 13, 14)
 STAGES = ("start", "intake", "projection")
 _CALL = re.compile(r"^\d+ +(\w+)\((.*)$")
+_MEMORY = frozenset({"brk", "madvise", "mmap", "mremap", "munmap"})
 _PROJECTED = {"attempt": "cluster, job_id, submit_ms", "lease": "cluster, job_id, submit_ms, n"}
 
 
@@ -108,6 +109,7 @@ class Killer:
         self.scratch = scratch
         self.process = process
         self.count = 0
+        self.missed = 0
 
     def points(self) -> list[Point]:
         """Every system call of a whole run, in order; the intake's are from the first that names the spool on."""
@@ -137,15 +139,18 @@ class Killer:
         return projected(ledger)
 
     def kill(self, point: Point, expected: dict[str, list[tuple[Any, ...]]]) -> int:
-        """Kill a run at the point, start it again, and look; the number of events lost. Raises AssertionError."""
+        """Kill a run at the point, start it again, and look; the number of events lost. Raises AssertionError.
+
+        A call for memory may not come in every run; then nothing is killed, and the run is looked at all the same.
+        """
         ledger, spool = self._fresh()
         inject = f"inject={point.name}:signal=KILL:when={point.nth}"
         status = self._run(ledger, spool, ["-o", "/dev/null", "-e", f"trace={point.name}", "-e", inject])
-        assert status == -signal.SIGKILL, f"{point}: not killed, ended with {status}"
-        left = len(list(spool.iterdir())) if spool.exists() else 0
-        held = events_of(ledger)
+        self.missed += status == 0 and point.name in _MEMORY
+        assert status == -signal.SIGKILL or point.name in _MEMORY, f"{point}: not killed, ended with {status}"
+        left = len(list(spool.iterdir()))
         assert self._run(ledger, spool, None) == 0, f"{point}: did not start again"
-        lost = check(self.scene, ledger, spool, expected, f"{point}, {left} files and {len(held)} events at the kill")
+        lost = check(self.scene, ledger, spool, expected, f"{point}, {left} files left at the kill")
         shutil.rmtree(ledger.parent)
         return lost
 
@@ -223,11 +228,7 @@ def _halving(length: int) -> list[int]:
 
 
 def events_of(ledger: Path) -> list[Event]:
-    if not ledger.exists():
-        return []
-    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'hook_event'").fetchone():
-            return []
+    with closing(sqlite3.connect(ledger)) as db:
         return sorted(Event(*row) for row in db.execute("SELECT job_id, hook, at_ms FROM hook_event"))
 
 

@@ -29,3 +29,12 @@ def test_killed_at_a_system_call_of_the_intake_it_loses_no_event(part: int, tmp_
         lost = sum(runs.kill(point, expected) for point in chosen[part::PARTS])
     assert lost == 0
     print(f"{len(chosen[part::PARTS])} kills at {len(names)} system calls; events lost: {lost}")
+
+
+def test_killed_while_it_makes_the_ledger_it_starts_again(tmp_path: Path) -> None:
+    with killer(scene(tmp_path, ledger=False), tmp_path / "runs") as runs:
+        steps = {"fdatasync", "fsync", "ftruncate", "unlink"}
+        points = [point for point in runs.points() if point.stage == "start" and point.name in steps]
+        assert len(points) >= 10
+        expected = runs.whole()
+        assert sum(runs.kill(point, expected) for point in points) == 0
