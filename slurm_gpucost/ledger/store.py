@@ -83,6 +83,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         hint = _MEND if "disk" in str(error) else "see [ledger] path in the config, or --ledger"
+        if "readonly" in str(error) and mode == "ro":
+            hint = "whoever was making it did not come to an end; start gpucostd, or `gpucost rebuild`"
         raise LedgerError(f"{path}: cannot be opened ({error}); {hint}") from error
     except sqlite3.DatabaseError as error:
         raise LedgerError(f"{path}: is no gpucost ledger ({error}); name another file (--ledger)") from error
@@ -131,10 +133,11 @@ def open_ledger(path: Path) -> Ledger:
     if not path.parent.is_dir():
         raise LedgerError(f"{path}: its directory does not exist; make it, or name another file (--ledger)")
     refuse_network(path)
-    if path.exists():
-        # Look without touching first: what is refused stays as it was, to the byte.
+    if path.exists() and not path.with_name(path.name + "-journal").exists():
+        # Look without touching first: what is refused stays as it was, to the byte. Where whoever made it was killed
+        # before it was in WAL mode, a journal must be rolled back first, and only a writer can do that.
         open_readonly(path, check_only=True).close()
-    else:
+    elif not path.exists():
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.domain.evidence import (
     AccountingRow,
     ControllerRow,
@@ -23,7 +24,7 @@ from slurm_gpucost.domain.inventory import Capacity
 from slurm_gpucost.domain.records import Attempt, Lease
 from slurm_gpucost.domain.timeline import DeviceTime
 from slurm_gpucost.ledger import migrations
-from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.ledger.store import open_ledger, open_readonly
 
 
 def schema(db: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -79,5 +80,22 @@ def test_columns_are_the_fields_in_their_order(tmp_path: Path, table: str, kind:
 def test_a_step_that_was_cut_off_is_made_good(tmp_path: Path) -> None:
     # A kill after the file was made and before its first step: an empty file of ours.
     (tmp_path / "ledger.db").touch()
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        assert migrations.applied(ledger.connection) == migrations.names()
+
+
+def test_a_ledger_whose_maker_was_killed_is_made_again(tmp_path: Path) -> None:
+    """Before WAL mode there is a rollback journal, which nobody can roll back who only reads."""
+    with sqlite3.connect(tmp_path / "made.db", isolation_level=None) as db:
+        db.execute("PRAGMA cache_spill = 1")
+        db.execute("PRAGMA cache_size = 1")
+        db.execute("BEGIN")
+        db.execute("CREATE TABLE half (x)")
+        db.executemany("INSERT INTO half VALUES (?)", [("y" * 4000,)] * 50)
+        shutil.copy(tmp_path / "made.db", tmp_path / "ledger.db")
+        shutil.copy(tmp_path / "made.db-journal", tmp_path / "ledger.db-journal")
+    db.close()
+    with pytest.raises(LedgerError, match="did not come to an end; start gpucostd"):
+        open_readonly(tmp_path / "ledger.db")
     with open_ledger(tmp_path / "ledger.db") as ledger:
         assert migrations.applied(ledger.connection) == migrations.names()
