@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import astuple
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -20,7 +19,6 @@ from slurm_gpucost.domain.evidence import (
     Poll,
     SlotReport,
 )
-from slurm_gpucost.domain.windows import Window
 
 
 def _insert(table: str, columns: int, key: str, earliest: str) -> str:
@@ -80,12 +78,6 @@ def add_slots(db: sqlite3.Connection, slots: Iterable[SlotReport]) -> int:
 def add_devices(db: sqlite3.Connection, reports: Iterable[DeviceReport]) -> int:
     """Take in what the driver says of its devices; the number of new reports."""
     return _changes(db, _DEVICE, reports)
-
-
-def add_windows(db: sqlite3.Connection, windows: Iterable[Window]) -> int:
-    """Take in usage windows; one that starts where another of its device starts is the same one."""
-    marks = ",".join("?" * 13)
-    return _changes(db, f"INSERT OR IGNORE INTO usage_window VALUES ({marks})", map(astuple, windows))
 
 
 def add_poll(db: sqlite3.Connection, poll: Poll) -> None:
