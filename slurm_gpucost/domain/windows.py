@@ -1,9 +1,10 @@
 """Usage windows: what the driver said of a device between two moments, from readings to sums.
 
 Time is divided by boundaries: the moments a hook ran, and clock hours. What two good readings not too far apart
-enclose is observed. Between two boundaries, whatever was observed becomes one window, which reaches from its
-first observed millisecond to its last and may have unobserved time inside (``observed_ms`` is then less than its
-length). A window is no longer than an hour, because every clock hour is a boundary.
+enclose is observed. Between two boundaries, each piece of observed time becomes one window: there is no unobserved
+time in it, so that spreading its sums evenly over it claims nothing of the time around. A window is no longer than
+an hour, because every clock hour is a boundary. Where the energy counter begins anew (another boot, another load of
+the driver, a counter that went back, a clock that did), so does a window.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from slurm_gpucost.domain.readings import Reading, Window
-from slurm_gpucost.domain.stretches import Stretch, Sums, between
+from slurm_gpucost.domain.stretches import Stretch, between
+from slurm_gpucost.domain.sums import IDLE_PERCENT, Sums
 from slurm_gpucost.domain.units import HOUR_MS
 
 __all__ = ["Reading", "Window", "Windower"]
@@ -34,14 +36,24 @@ class Windower:
         *,
         max_gap_ms: int = 10_000,
         delay_ms: int = 3_000,
+        idle_percent: int = IDLE_PERCENT,
     ) -> None:
         self.device = device
         self.late_cuts = 0
         self._max_gap_ms = max_gap_ms
         self._delay_ms = delay_ms
+        self._idle_percent = idle_percent
         self._offsets = sorted({0, *(offset % HOUR_MS for offset in offsets_ms)})
         self._cuts: list[int] = []
         self._last: Reading | None = None
+        self._counter: tuple[str, int | None] | None = None
+        """The epoch that readings named last, and the counter when last known in it."""
+        self._run = 0
+        """Which run of the counter: it began anew so often."""
+        self._closed_run = 0
+        """That of the window before."""
+        self._steps = 0
+        """How often the clock went back within that epoch."""
         self._pending: deque[Stretch] = deque()
         self._open: Sums | None = None
         self._done: list[Window] = []
@@ -59,12 +71,15 @@ class Windower:
         if last is not None and reading.at_ms == last.at_ms:
             return
         newest = self._newest()
+        restarted = self._follow_counter(reading)
         if newest is not None and reading.at_ms < newest:
             self._clock_stepped_back()
+            self._run += 1
+            self._steps += 1
         elif last is not None and reading.at_ms - last.at_ms <= self._max_gap_ms:
             counted_before = any(start < reading.at_ms and last.at_ms < end for start, end in self._before)
             if not counted_before:
-                self._pending.append(between(last, reading))
+                self._pending.append(between(last, reading, self._epoch, self._run, restarted=restarted))
         self._last = reading
 
     def cut(self, at_ms: int) -> None:
@@ -93,6 +108,29 @@ class Windower:
         self._last = None
         return self.flush(now_ms)
 
+    @property
+    def _epoch(self) -> str:
+        named, _ = self._counter or ("", None)
+        return f"{named}+{self._steps}" if self._steps else named
+
+    def _follow_counter(self, reading: Reading) -> bool:
+        """Whether the counter began anew since it was last known."""
+        if self._counter is None:
+            self._counter = (reading.epoch, reading.energy_mj)
+            return False
+        named, known = self._counter
+        if reading.epoch != named:
+            self._counter, self._steps = (reading.epoch, reading.energy_mj), 0
+            self._run += 1
+            return True
+        if reading.energy_mj is None:
+            return False
+        self._counter = (named, reading.energy_mj)
+        if known is None or reading.energy_mj >= known:
+            return False
+        self._run += 1
+        return True
+
     def _newest(self) -> int | None:
         """The latest moment known of, since the clock last stepped back."""
         if self._last:
@@ -115,11 +153,13 @@ class Windower:
     def _count(self, stretch: Stretch) -> None:
         self._counted = (self._counted[0] if self._counted else stretch.start_ms, stretch.end_ms)
         at = stretch.start_ms
+        if self._open and (self._open.end_ms < stretch.start_ms or not self._open.takes(stretch)):
+            self._shut()
         while at < stretch.end_ms:
             if self._open and self._boundary_after(self._open.start_ms) <= at:
                 self._shut()
             if self._open is None:
-                self._open = Sums(at)
+                self._open = Sums(at, stretch.epoch, stretch.run, stretch.run != self._closed_run, self._idle_percent)
             until = min(stretch.end_ms, self._boundary_after(at))
             self._open.add(stretch, at, until)
             at = until
@@ -127,6 +167,7 @@ class Windower:
     def _shut(self) -> None:
         if self._open:
             self._done.append(self._open.window(self.device))
+            self._closed_run = self._open.run
             self._open = None
 
     def _boundary_after(self, at_ms: int) -> int:

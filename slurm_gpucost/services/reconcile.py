@@ -12,7 +12,7 @@ from slurm_gpucost.domain.evidence import decode_gres
 from slurm_gpucost.domain.tres import gpu_gres, parse_index_list
 from slurm_gpucost.domain.units import MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
-from slurm_gpucost.services import partition
+from slurm_gpucost.services import findings, partition
 from slurm_gpucost.services.categories import CATEGORIES
 from slurm_gpucost.services.queries import LedgerQueries, open_queries
 from slurm_gpucost.services.utilization import utilization
@@ -42,6 +42,7 @@ def reconcile(settings: Settings, queries: LedgerQueries, start_ms: int, end_ms:
         found["partition"].append((1, amount, [{**example, "detail": f"index {difference['gres_index']}"}]))
     for one in _disagreements(queries.ask("devices_disagree", start_ms=start_ms, end_ms=end_ms)):
         found["devices disagree"].append((1, Fraction(0), [one]))
+    _use(found, settings, queries, start_ms, end_ms)
     whole = utilization(settings, queries, start_ms, end_ms)
     for row in whole:
         configured = {s.name: s.devices for pool in settings.pools for s in pool.skus}.get(row["sku"] or "")
@@ -121,6 +122,25 @@ def _category(name: str, groups: list[tuple[int, Fraction, list[dict[str, Any]]]
         "todo": category.todo or None,
         "examples": [{k: v for k, v in e.items() if k != "_den"} for e in examples[:MOST_EXAMPLES]],
     }
+
+
+def _use(found: _Found, settings: Settings, queries: LedgerQueries, start_ms: int, end_ms: int) -> None:
+    """What the driver saw against what was held: use without a lease, leases without use."""
+    for use in findings.orphans(queries, start_ms, end_ms):
+        if use["kind"] == "system":
+            continue
+        who = (
+            "nobody's process was seen" if use["uid"] is None else f"uid {use['uid']} {use['user']} {use['executable']}"
+        )
+        what = "while nobody held it" if use["kind"] == "unheld" else "while somebody else held it"
+        busy = Fraction(use["busy_ms"])
+        example = _example(None, None, None, None, use["start_ms"], busy, f"{use['device']} {what}: {who.rstrip()}")
+        found["orphan use"].append((1, busy, [example]))
+    for one in findings.idle(settings, queries, start_ms, end_ms):
+        idle = Fraction(one["gpu_idle_seconds"] * MS)
+        detail = f"{one['user']} on {one['device']}: idle {one['idle_seconds']} of {one['observed_seconds']} s observed"
+        example = _example(one["cluster"], one["job_id"], one["submit_ms"], None, start_ms, idle, detail)
+        found["leased but unused"].append((1, idle, [example]))
 
 
 def _disagreements(rows: Rows) -> Iterator[dict[str, Any]]:
