@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,7 @@ from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import Spool
 
 log = logging.getLogger("gpucostd")
+_COMMAND = re.compile("`[^`]*`")
 RECONCILE_AFTER_MS = 600_000
 """After the start, when witnesses have been heard; then once a day."""
 RECONCILE_EVERY_SECONDS = 86_400
@@ -98,8 +100,10 @@ class Engine:
             self._measured(self.sampler.stop())
 
     def _say(self, what: str, message: str) -> None:
-        if self._said.get(what, "") != message:
-            self._said[what] = message
+        """Say a trouble once, and when it is over. The command line in it has new times with every question."""
+        gist = _COMMAND.sub("", message)
+        if self._said.get(what, "") != gist:
+            self._said[what] = gist
             if message:
                 log.warning("%s: %s", what, message)
             else:
