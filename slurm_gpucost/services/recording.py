@@ -84,6 +84,11 @@ def play(items: Iterable[Item], ledger: Ledger, settings: Settings) -> Item:
                 collect.take_accounting(ledger, settings, reply, at, current=item["current"])
             case "scontrol":
                 collect.take_controller(ledger, settings, scontrol.Asked(item["jobs"], item["owners"]), at)
+            case "nodes":
+                collect.take_nodes(ledger, settings, item["text"], at)
+            case "node events":
+                window = (item["start_ms"], item["end_ms"])
+                collect.take_node_events(ledger, settings, item["events"], item["reservations"], window, at)
             case "devices":
                 inventory = [DeviceReport(**{**row, "digest": bytes.fromhex(row["digest"])}) for row in item["rows"]]
                 collect.take_inventory(ledger, inventory, [])

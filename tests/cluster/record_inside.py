@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import signal
 import sys
 import threading
@@ -48,6 +49,7 @@ def main() -> None:
         collect.take_accounting,
         collect.take_controller,
     )
+    take_nodes, take_node_events = collect.take_nodes, collect.take_node_events
     ask_slurmd, list_devices, read_device = slurmd_gres.ask, NvmlGpus.devices, NvmlGpus.read
 
     def events(ledger: Any, settings: Any, files: Iterable[SpoolFile], now_ms: int) -> Any:
@@ -65,6 +67,16 @@ def main() -> None:
         said = "\n".join(line for line in asked.jobs.splitlines() if "RunTime=" not in line and "LastSched" not in line)
         tap.write_change({"kind": "scontrol", "at_ms": at_ms, **asked._asdict()}, said)
         return take_controller(ledger, settings, asked, at_ms)
+
+    def nodes(ledger: Any, settings: Any, text: str, at_ms: int) -> Any:
+        said = re.sub(r" (CPULoad|FreeMem|LastBusyTime|BootTime|SlurmdStartTime)=\S+", "", text)
+        tap.write_change({"kind": "nodes", "at_ms": at_ms, "text": text}, said)
+        return take_nodes(ledger, settings, text, at_ms)
+
+    def node_events(ledger: Any, settings: Any, events: str, reservations: str, window: Any, at_ms: int) -> Any:
+        item = {"kind": "node events", "at_ms": at_ms, "start_ms": window[0], "end_ms": window[1]}
+        tap.write_change({**item, "events": events, "reservations": reservations}, events + reservations)
+        return take_node_events(ledger, settings, events, reservations, window, at_ms)
 
     def slurmd(command: str, node: str, timeout_seconds: float = 20) -> str:
         text = ask_slurmd(command, node, timeout_seconds)
@@ -85,6 +97,8 @@ def main() -> None:
         (collect, "take_events", events),
         (collect, "take_accounting", accounting),
         (collect, "take_controller", controller),
+        (collect, "take_nodes", nodes),
+        (collect, "take_node_events", node_events),
         (slurmd_gres, "ask", slurmd),
     ):
         setattr(module, name, tapped)
