@@ -1,11 +1,25 @@
 """What the driver says of a device, and the sums that a window keeps of it.
 
-Units: ms UTC, mJ, percent x ms, MiB x ms; all integers.
+Units: ms UTC, mJ, mW, percent x ms, MiB x ms, degrees Celsius x ms; all integers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+COUNTER = "counter"
+"""Energy from NVML's TotalEnergyConsumption (Volta and later): the difference of two readings."""
+POWER = "power"
+"""Energy from NVML's PowerUsage, where there is no counter: the trapezoid between two readings."""
+
+UNCERTAINTY_PERMILLE = {COUNTER: 50, POWER: 350, "": 0}
+"""How far off the energy of a source can be, in thousandths.
+
+50: NVIDIA states 5 % for the board's sensor (nvmlDeviceGetPowerUsage, NVML API reference, for Fermi and Kepler; nothing
+for newer ones), and the counter adds up the same sensor. 350: a power reading of an A100 or H100 looks at a quarter of
+the time; correcting for that changed energies by 35 % on average and by 65 % at most (Yang, Adamek, Armour: Part-time
+Power Measurements, arXiv 2312.02741; SC24).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +41,11 @@ class Reading:
     memory_used_bytes: int | None = None
     error: str | None = None
     """Why nothing was measured."""
+    power_mw: int | None = None
+    """Asked only where there is no counter."""
+    temperature_c: int | None = None
+    epoch: str = ""
+    """Names the boot and the load of the driver that the counter belongs to; '' where that cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +65,24 @@ class Window:
     memory_used_mib_ms: int
     memory_used_peak_mib: int
     memory_observed_ms: int
+    energy_source: str = ""
+    """COUNTER, POWER, or '' where no energy was observed."""
+    energy_uncertainty_permille: int = 0
+    energy_counter_start_mj: int | None = None
+    """The counter where it was first known inside the window, between readings spread evenly and rounded down."""
+    energy_counter_end_mj: int | None = None
+    """The counter where it was last known inside; what it grew beyond ``energy_mj`` is unobserved energy."""
+    energy_epoch: str = ""
+    """Counters can be compared only within an epoch: one boot, one load of the driver, no step of the clock."""
+    sm_idle_ms: int = 0
+    """The part of ``sm_observed_ms`` in clock minutes whose mean utilization was below the idle threshold."""
+    temperature_c_ms: int = 0
+    temperature_peak_c: int = 0
+    temperature_observed_ms: int = 0
+
+    @property
+    def unobserved_mj(self) -> int:
+        """What the counter grew by inside the window while nobody looked."""
+        if self.energy_counter_start_mj is None or self.energy_counter_end_mj is None:
+            return 0
+        return self.energy_counter_end_mj - self.energy_counter_start_mj - self.energy_mj

@@ -3,7 +3,8 @@
 Time is divided by boundaries: the moments a hook ran, and clock hours. What two good readings not too far apart
 enclose is observed. Between two boundaries, whatever was observed becomes one window, which reaches from its
 first observed millisecond to its last and may have unobserved time inside (``observed_ms`` is then less than its
-length). A window is no longer than an hour, because every clock hour is a boundary.
+length). A window is no longer than an hour, because every clock hour is a boundary. Where the energy counter begins
+anew (another boot, another load of the driver, a counter that went back, a clock that did), so does a window.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from slurm_gpucost.domain.readings import Reading, Window
-from slurm_gpucost.domain.stretches import Stretch, Sums, between
+from slurm_gpucost.domain.stretches import Stretch, between
+from slurm_gpucost.domain.sums import IDLE_PERCENT, Sums
 from slurm_gpucost.domain.units import HOUR_MS
 
 __all__ = ["Reading", "Window", "Windower"]
@@ -34,14 +36,20 @@ class Windower:
         *,
         max_gap_ms: int = 10_000,
         delay_ms: int = 3_000,
+        idle_percent: int = IDLE_PERCENT,
     ) -> None:
         self.device = device
         self.late_cuts = 0
         self._max_gap_ms = max_gap_ms
         self._delay_ms = delay_ms
+        self._idle_percent = idle_percent
         self._offsets = sorted({0, *(offset % HOUR_MS for offset in offsets_ms)})
         self._cuts: list[int] = []
         self._last: Reading | None = None
+        self._counter: tuple[str, int | None] = ("", None)
+        """The last epoch that a reading named, and the counter when last known in it."""
+        self._restarts = 0
+        """How often the counter or the clock went back within that epoch."""
         self._pending: deque[Stretch] = deque()
         self._open: Sums | None = None
         self._done: list[Window] = []
@@ -59,12 +67,14 @@ class Windower:
         if last is not None and reading.at_ms == last.at_ms:
             return
         newest = self._newest()
+        restarted = self._follow_counter(reading)
         if newest is not None and reading.at_ms < newest:
             self._clock_stepped_back()
+            self._restarts += 0 if restarted else 1
         elif last is not None and reading.at_ms - last.at_ms <= self._max_gap_ms:
             counted_before = any(start < reading.at_ms and last.at_ms < end for start, end in self._before)
             if not counted_before:
-                self._pending.append(between(last, reading))
+                self._pending.append(between(last, reading, self._epoch, restarted=restarted))
         self._last = reading
 
     def cut(self, at_ms: int) -> None:
@@ -93,6 +103,25 @@ class Windower:
         self._last = None
         return self.flush(now_ms)
 
+    @property
+    def _epoch(self) -> str:
+        named, _ = self._counter
+        return f"{named}+{self._restarts}" if self._restarts else named
+
+    def _follow_counter(self, reading: Reading) -> bool:
+        """Whether the counter began anew since it was last known."""
+        named, known = self._counter
+        if reading.epoch != named:
+            self._counter, self._restarts = (reading.epoch, reading.energy_mj), 0
+            return known is not None
+        if reading.energy_mj is None:
+            return False
+        self._counter = (named, reading.energy_mj)
+        if known is None or reading.energy_mj >= known:
+            return False
+        self._restarts += 1
+        return True
+
     def _newest(self) -> int | None:
         """The latest moment known of, since the clock last stepped back."""
         if self._last:
@@ -115,11 +144,13 @@ class Windower:
     def _count(self, stretch: Stretch) -> None:
         self._counted = (self._counted[0] if self._counted else stretch.start_ms, stretch.end_ms)
         at = stretch.start_ms
+        if self._open and not self._open.takes(stretch):
+            self._shut()
         while at < stretch.end_ms:
             if self._open and self._boundary_after(self._open.start_ms) <= at:
                 self._shut()
             if self._open is None:
-                self._open = Sums(at)
+                self._open = Sums(at, stretch.epoch, self._idle_percent)
             until = min(stretch.end_ms, self._boundary_after(at))
             self._open.add(stretch, at, until)
             at = until

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.domain.windows import Reading, Window, Windower
@@ -16,64 +18,112 @@ HOUR = 3_600_000
 SLOT = 10
 MIB = 1024 * 1024
 GAP, DELAY, REACH = 10_000, 3_000, 1_000
+IDLE = 5
 BASE = 500_000 * HOUR - 20_000
 
 
-def read(at: int, energy: int | None = None, memory_mib: int | None = None, error: str | None = None) -> Reading:
+def read(at: int, energy: int | None = None, memory_mib: int | None = None, **other: Any) -> Reading:
     used = None if memory_mib is None else memory_mib * MIB
-    return Reading("GPU-a", at, energy, memory_used_bytes=used, error=error)
+    return Reading("GPU-a", at, energy, memory_used_bytes=used, **other)
 
 
 @dataclass
 class Slot:
     at: int
     energy: Fraction | None
+    counter: Fraction | None
+    """At the slot's start, where ``energy`` is from the counter."""
+    source: str
+    run: int
+    """Which run of the counter: another boot, another load, a counter that went back make another."""
     sm: int | None
     memctl: int | None
     memory: int | None
+    temperature: int | None
 
 
 def percent_in(
-    slot: int, first: Reading, second: Reading, samples: tuple[tuple[int, int], ...], other: int | None
+    slot: int, first: Reading, second: Reading, samples: tuple[tuple[int, int], ...], average: int | None
 ) -> int | None:
-    """What holds in [slot, slot + SLOT): the next sample, if near; after the last one that; else ``other``."""
+    """What holds in [slot, slot + SLOT): the next sample, if near; after the last one that; else the average."""
     inside = sorted(s for s in samples if first.at_ms < s[0] <= second.at_ms)
     later = [s for s in inside if s[0] >= slot + SLOT]
     if later:
-        return later[0][1] if later[0][0] - REACH <= slot else other
+        return later[0][1] if later[0][0] - REACH <= slot else None
     if inside and slot + SLOT <= inside[-1][0] + REACH:
         return inside[-1][1]
-    return other
+    if average is not None and (second.at_ms - REACH <= slot or (not inside and average == 0)):
+        return average
+    return None
+
+
+def runs(readings: list[Reading]) -> list[int]:
+    """For each reading its run of the counter."""
+    found, run, epoch, known = [], 0, readings[0].epoch, None
+    for reading in readings:
+        if not reading.error:
+            if reading.epoch != epoch:
+                run, epoch, known = run + 1, reading.epoch, reading.energy_mj
+            elif reading.energy_mj is not None:
+                run += known is not None and reading.energy_mj < known
+                known = reading.energy_mj
+        found.append(run)
+    return found
 
 
 def timeline(readings: list[Reading]) -> list[Slot]:
     slots: list[Slot] = []
-    for first, second in pairwise(readings):
+    run_of = runs(readings)
+    for (first, run_before), (second, run) in pairwise(zip(readings, run_of, strict=True)):
         if first.error or second.error or not 0 < second.at_ms - first.at_ms <= GAP:
             continue
-        pieces = (second.at_ms - first.at_ms) // SLOT
-        energy = None
-        if first.energy_mj is not None and second.energy_mj is not None and second.energy_mj >= first.energy_mj:
-            energy = Fraction(second.energy_mj - first.energy_mj, pieces)
+        length = second.at_ms - first.at_ms
+        pieces = length // SLOT
+        energy, source = None, ""
+        if first.energy_mj is not None and second.energy_mj is not None:
+            if run == run_before and first.epoch == second.epoch:
+                energy, source = Fraction(second.energy_mj - first.energy_mj, pieces), "counter"
+        elif first.energy_mj is second.energy_mj is None and None not in (first.power_mw, second.power_mw):
+            mean_mw = Fraction((first.power_mw or 0) + (second.power_mw or 0), 2)
+            energy, source = Fraction(floor(mean_mw * length / 1000), pieces), "power"
         used = second.memory_used_bytes
-        slots += [
-            Slot(
-                at,
-                energy,
-                percent_in(at, first, second, second.sm_samples, second.sm_percent),
-                percent_in(at, first, second, second.mem_samples, second.mem_percent),
-                None if used is None else used // MIB,
+        for n, at in enumerate(range(first.at_ms, second.at_ms, SLOT)):
+            slots.append(
+                Slot(
+                    at,
+                    energy,
+                    (first.energy_mj or 0) + energy * n if energy is not None and source == "counter" else None,
+                    source,
+                    run,
+                    percent_in(at, first, second, second.sm_samples, second.sm_percent),
+                    percent_in(at, first, second, second.mem_samples, second.mem_percent),
+                    None if used is None else used // MIB,
+                    second.temperature_c,
+                )
             )
-            for at in range(first.at_ms, second.at_ms, SLOT)
-        ]
     return slots
 
 
 def buckets(slots: list[Slot], edges: list[int]) -> list[list[Slot]]:
-    found: dict[int, list[Slot]] = {}
+    """The slots of each window: no edge inside, one run of the counter, one source of energy."""
+    found: list[list[Slot]] = []
+    before: tuple[int, int] | None = None
     for slot in slots:
-        found.setdefault(sum(1 for edge in edges if edge <= slot.at), []).append(slot)
-    return [found[key] for key in sorted(found)]
+        key = (sum(1 for edge in edges if edge <= slot.at), slot.run)
+        sources = {s.source for s in found[-1]} - {""} if found else set()
+        if key != before or (slot.source and sources and slot.source not in sources):
+            found.append([])
+        before = key
+        found[-1].append(slot)
+    return found
+
+
+def idle_ms(slots: list[Slot]) -> int:
+    minutes: dict[int, list[int]] = {}
+    for slot in slots:
+        if slot.sm is not None:
+            minutes.setdefault(slot.at // 60_000, []).append(slot.sm)
+    return sum(len(minute) * SLOT for minute in minutes.values() if Fraction(sum(minute), len(minute)) < IDLE)
 
 
 def check(window: Window, slots: list[Slot]) -> None:
@@ -90,9 +140,21 @@ def check(window: Window, slots: list[Slot]) -> None:
     assert (window.memctl_percent_ms, window.memctl_observed_ms) == total([s.memctl for s in slots])
     assert (window.memory_used_mib_ms, window.memory_observed_ms) == total([s.memory for s in slots])
     assert window.memory_used_peak_mib == max((s.memory for s in slots if s.memory is not None), default=0)
+    assert (window.temperature_c_ms, window.temperature_observed_ms) == total([s.temperature for s in slots])
+    assert window.temperature_peak_c == max((s.temperature for s in slots if s.temperature is not None), default=0)
+    assert window.sm_idle_ms == idle_ms(slots)
+    assert window.energy_source == max(slot.source for slot in slots)
+    counted = [(s.counter, s.energy) for s in slots if s.counter is not None and s.energy is not None]
+    if counted:
+        (first, _), (last, grown) = counted[0], counted[-1]
+        assert window.energy_counter_start_mj == floor(first)
+        assert window.energy_counter_end_mj == floor(last + grown)
+        assert window.unobserved_mj >= 0
+    else:
+        assert window.energy_counter_start_mj is window.energy_counter_end_mj is None
 
 
-percents = st.one_of(st.none(), st.integers(0, 100))
+percents = st.one_of(st.none(), st.just(0), st.integers(0, 100))
 
 
 @dataclass
@@ -106,12 +168,15 @@ class Story:
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
     story = Story()
-    at, counter = BASE, draw(st.integers(0, 10**9))
+    at, counter, epoch = BASE, draw(st.integers(0, 10**9)), 0
+    counts = draw(st.sampled_from([True, True, False]))
     for _ in range(draw(st.integers(1, 12))):
         before, at = at, at + draw(st.one_of(st.integers(1, 300), st.integers(301, 1_200))) * SLOT
         counter = draw(st.one_of(st.integers(0, 400_000).map(counter.__add__), st.integers(0, 1_000)))
         moments = st.integers(before // SLOT - 20, at // SLOT).map(SLOT.__mul__)
-        samples = st.lists(st.tuples(moments, st.integers(0, 100)), max_size=4, unique_by=lambda s: s[0])
+        percent = st.one_of(st.just(0), st.integers(0, 100))
+        samples = st.lists(st.tuples(moments, percent), max_size=4, unique_by=lambda s: s[0])
+        epoch += draw(st.sampled_from([0, 0, 0, 0, 0, 1]))
         if draw(st.integers(0, 9)) == 0:
             story.readings.append(Reading("GPU-a", at, error="GPU is lost"))
             continue
@@ -119,7 +184,10 @@ def stories(draw: st.DrawFn) -> Story:
             Reading(
                 "GPU-a",
                 at,
-                energy_mj=draw(st.one_of(st.just(counter), st.none() if counter % 7 == 0 else st.just(counter))),
+                energy_mj=counter if counts and draw(st.integers(0, 9)) else None,
+                power_mw=draw(st.one_of(st.none(), st.integers(0, 10**6))),
+                temperature_c=draw(st.one_of(st.none(), st.integers(0, 99))),
+                epoch=f"boot {epoch}",
                 sm_samples=tuple(draw(samples)),
                 mem_samples=tuple(draw(samples)),
                 sm_percent=draw(percents),
@@ -134,6 +202,7 @@ def stories(draw: st.DrawFn) -> Story:
     return story
 
 
+@settings(deadline=None)
 @given(stories(), st.sampled_from([(0,), (1_800_000,), (3_595_000, 10_000)]))
 def test_windows_are_what_the_timeline_says(story: Story, offsets: tuple[int, ...]) -> None:
     windower = Windower("GPU-a", offsets, max_gap_ms=GAP, delay_ms=DELAY)
@@ -162,8 +231,32 @@ def test_windows_are_what_the_timeline_says(story: Story, offsets: tuple[int, ..
     assert windower.late_cuts == 0
     assert len(rest) <= 1, "only the window of this hour may wait for the end"
 
-    observed = [e for e in (slot.energy for slot in timeline(story.readings)) if e is not None]
-    assert sum(window.energy_mj for window in windows) == sum(observed)
+    assert sum(window.energy_mj for window in windows) == sum(s.energy or 0 for s in timeline(story.readings))
+    assert_counters_add_up(story.readings, windows)
+
+
+def assert_counters_add_up(readings: list[Reading], windows: list[Window]) -> None:
+    """In each run, windows and the gaps between them hold what the counter grew by."""
+    grown: dict[int, list[int]] = {}
+    for reading, run in zip(readings, runs(readings), strict=True):
+        if not reading.error and reading.energy_mj is not None:
+            grown.setdefault(run, []).append(reading.energy_mj)
+    names: dict[str, list[Window]] = {}
+    for window in windows:
+        if window.energy_epoch:
+            names.setdefault(window.energy_epoch, []).append(window)
+    most = sorted((max(seen) - min(seen) for seen in grown.values()), reverse=True)
+    held = []
+    for same in names.values():
+        first, last = same[0].energy_counter_start_mj, same[-1].energy_counter_end_mj
+        assert first is not None
+        assert last is not None
+        gaps = sum((b.energy_counter_start_mj or 0) - (a.energy_counter_end_mj or 0) for a, b in pairwise(same))
+        assert gaps >= 0
+        assert sum(w.energy_mj + w.unobserved_mj for w in same) + gaps == last - first
+        held.append(last - first)
+    assert len(held) <= len(most)
+    assert all(h <= m for h, m in zip(sorted(held, reverse=True), most, strict=False))
 
 
 @given(
@@ -227,13 +320,73 @@ def test_a_slow_interval_that_holds_a_cut_is_waited_for() -> None:
     assert [w.energy_mj for w in windower.flush(14_000) + windower.close(14_000)] == [10, 90]
 
 
-def test_a_counter_that_starts_again_is_unobserved_energy_and_nothing_else() -> None:
+def test_a_counter_that_starts_again_begins_a_window_and_its_interval_is_unknown_energy() -> None:
     windower = Windower("GPU-a")
     for at, energy in ((0, 5_000), (1_000, 6_000), (2_000, 10), (3_000, 30)):
-        windower.add(read(at, energy, memory_mib=7))
-    (window,) = windower.close(9_000)
-    assert (window.observed_ms, window.energy_mj, window.energy_observed_ms) == (3_000, 1_020, 2_000)
-    assert (window.memory_used_mib_ms, window.memory_used_peak_mib) == (21_000, 7)
+        windower.add(read(at, energy, memory_mib=7, epoch="boot"))
+    first, second = windower.close(9_000)
+    assert (first.start_ms, first.end_ms, first.energy_mj, first.energy_observed_ms) == (0, 1_000, 1_000, 1_000)
+    assert (second.start_ms, second.end_ms, second.observed_ms) == (1_000, 3_000, 2_000)
+    assert (second.energy_mj, second.energy_observed_ms) == (20, 1_000)
+    assert (second.memory_used_mib_ms, second.memory_used_peak_mib) == (14_000, 7)
+    assert (first.energy_epoch, second.energy_epoch) == ("boot", "boot+1")
+    assert (second.energy_counter_start_mj, second.energy_counter_end_mj) == (10, 30)
+
+
+def test_a_counter_that_grew_past_the_old_one_since_the_reboot_is_told_by_the_epoch() -> None:
+    windower = Windower("GPU-a")
+    for at, energy, epoch in ((0, 0, "a"), (1_000, 10, "a"), (2_000, 500, "b"), (3_000, 510, "b")):
+        windower.add(read(at, energy, epoch=epoch))
+    assert [(w.energy_mj, w.energy_epoch) for w in windower.close(9_000)] == [(10, "a"), (10, "b")]
+
+
+def test_what_the_counter_grew_by_in_a_gap_is_known_and_no_window_claims_it() -> None:
+    windower = Windower("GPU-a")
+    lost = read(1_500, error="GPU is lost")
+    for reading in (read(0, 0), read(1_000, 10), lost, read(60_000, 700), read(61_000, 707)):
+        windower.add(reading)
+    (window,) = windower.close(99_000)
+    assert (window.energy_mj, window.observed_ms, window.unobserved_mj) == (17, 2_000, 690)
+
+
+def test_without_a_counter_power_is_integrated() -> None:
+    windower = Windower("GPU-a")
+    for at, power in ((0, 100_000), (5_000, 300_000), (10_000, 300_001)):
+        windower.add(read(at, power_mw=power))
+    windower.cut(2_500)
+    before, after = windower.close(20_000)
+    assert before.energy_mj + after.energy_mj == 1_000_000 + 1_500_002
+    assert (before.energy_mj, before.energy_source, before.energy_counter_start_mj) == (500_000, "power", None)
+    assert before.energy_uncertainty_permille == 350
+
+
+def test_a_poll_so_late_that_the_buffer_lost_samples_leaves_their_time_uncovered() -> None:
+    windower = Windower("GPU-a", max_gap_ms=30_000)
+    windower.add(read(0))
+    windower.add(read(20_000, sm_samples=tuple((at, 80) for at in range(6_000, 20_001, 500)), sm_percent=80))
+    (window,) = windower.close(60_000)
+    assert (window.observed_ms, window.sm_observed_ms, window.sm_percent_ms) == (20_000, 15_000, 80 * 15_000)
+
+
+@pytest.mark.parametrize(("average", "covered"), [(0, 9_000), (30, 1_000), (None, 0)])
+def test_an_average_without_samples_covers_all_only_if_the_gpu_idles(average: int | None, covered: int) -> None:
+    windower = Windower("GPU-a")
+    windower.add(read(0))
+    windower.add(read(9_000, sm_percent=average))
+    (window,) = windower.close(60_000)
+    assert window.sm_observed_ms == covered
+    assert window.sm_percent_ms == (average or 0) * covered
+
+
+def test_idle_is_told_by_the_minute_so_that_short_pauses_are_none() -> None:
+    windower = Windower("GPU-a", idle_percent=10)
+    windower.add(read(0))
+    for at in range(1_000, 180_001, 1_000):
+        percent = {0: 100 * (at % 2_000 == 0), 1: 0, 2: 9}[(at - 1) // 60_000]
+        windower.add(read(at, sm_samples=((at, percent),)))
+    windower.cut(90_000)
+    before, after = windower.close(400_000)
+    assert (before.sm_idle_ms, after.sm_idle_ms) == (30_000, 90_000)
 
 
 @pytest.mark.parametrize(("later", "observed"), [(10_000, 10_000), (10_001, 0)])
