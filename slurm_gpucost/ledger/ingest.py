@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -23,7 +22,6 @@ from slurm_gpucost.domain.evidence import (
     Poll,
     SlotReport,
 )
-from slurm_gpucost.domain.windows import Window
 from slurm_gpucost.ledger import leases, timelines
 
 
@@ -165,12 +163,6 @@ def forget_vanished(db: sqlite3.Connection, rows: Iterable[AccountingRow]) -> No
         if row[:3] in known:
             db.execute("DELETE FROM vanished_row WHERE cluster = ? AND job_id = ? AND submit_ms = ?", row[:3])
             db.execute("INSERT OR IGNORE INTO dirty_job VALUES (?, ?)", row[:2])
-
-
-def add_windows(db: sqlite3.Connection, windows: Iterable[Window]) -> int:
-    """Take in usage windows; one that starts where another of its device starts is the same one."""
-    marks = ",".join("?" * 13)
-    return _changes(db, f"INSERT OR IGNORE INTO usage_window VALUES ({marks})", map(astuple, windows))
 
 
 def add_poll(db: sqlite3.Connection, poll: Poll) -> None:

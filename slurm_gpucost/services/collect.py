@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import AccountingRow, DeviceReport, HookEvent, NodeReport, Poll, SlotReport
+from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Window
-from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger import ingest, measured
 from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings
@@ -156,10 +157,17 @@ def take_inventory(ledger: Ledger, devices: Iterable[DeviceReport], slots: Itera
         ingest.add_slots(db, slots)
 
 
-def take_windows(ledger: Ledger, windows: Iterable[Window]) -> None:
-    """What the driver measured."""
+def take_measured(
+    ledger: Ledger,
+    windows: Iterable[Window],
+    layouts: Iterable[MigInstance] = (),
+    processes: Iterable[DeviceProcess] = (),
+) -> None:
+    """What the driver measured, and what it lists on its devices."""
     with ledger.transaction() as db:
-        ingest.add_windows(db, windows)
+        measured.add_windows(db, windows)
+        measured.add_layouts(db, layouts)
+        measured.add_processes(db, processes)
 
 
 def take_rows(ledger: Ledger, rows: Iterable[AccountingRow]) -> Iterator[tuple[int, int]]:

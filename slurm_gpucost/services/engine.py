@@ -15,12 +15,14 @@ from typing import Any
 
 from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.domain.evidence import DeviceReport
+from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Window
 from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.projector import pending
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect, reconcile
 from slurm_gpucost.services.accounting import Accounting
+from slurm_gpucost.services.gathering import Drained
 from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import node_events, nodes, sacct, scontrol, slurmd_gres
@@ -57,6 +59,8 @@ class Engine:
         self._listed: list[DeviceReport] | None = None
         """What the driver lists, until the ledger has it; so too for the windows."""
         self._windows: list[Window] = []
+        self._layouts: list[MigInstance] = []
+        self._processes: list[DeviceProcess] = []
 
     def step(self) -> None:
         """One round: events in, replies in, questions out, projection. Trouble is said once and tried again."""
@@ -91,7 +95,7 @@ class Engine:
         """Take in what is there, and what the driver has measured."""
         self.step()
         if self.sampler:
-            collect.take_windows(self.ledger, [*self._windows, *self.sampler.stop()])
+            self._measured(self.sampler.stop())
 
     def _say(self, what: str, message: str) -> None:
         if self._said.get(what, "") != message:
@@ -120,18 +124,23 @@ class Engine:
             return
         state = self.sampler.state
         self._say("NVML", "" if state in ("ok", "not started") else state)
-        listed, windows = self.sampler.drain()
-        self._windows += windows
-        self._listed = self._listed if listed is None else listed
-        if self._windows:
-            collect.take_windows(self.ledger, self._windows)
-            self._windows = []
+        self._measured(self.sampler.drain())
         if self._listed is not None:
             if [(r.device, r.digest) for r in self._listed] != [(r.device, r.digest) for r in self._devices]:
                 collect.take_inventory(self.ledger, self._listed, [])
                 for node in sorted(self._nodes):
                     self._ask_slots(node)
             self._devices, self._listed = self._listed, None
+
+    def _measured(self, drained: Drained) -> None:
+        """What the driver measured; what cannot be written now is kept for the next round."""
+        self._listed = self._listed if drained.devices is None else drained.devices
+        self._windows += drained.windows
+        self._layouts += drained.layouts
+        self._processes += drained.processes
+        if self._windows or self._layouts or self._processes:
+            collect.take_measured(self.ledger, self._windows, self._layouts, self._processes)
+            self._windows, self._layouts, self._processes = [], [], []
 
     def _questions(self) -> None:
         self._ask_when_due("sacct", self.settings.accounting_interval_seconds, self._question_to_accounting)

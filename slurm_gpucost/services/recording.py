@@ -53,7 +53,7 @@ def devices(reports: Iterable[DeviceReport], at_ms: int) -> Item:
 
 def reading(made: Reading) -> Item:
     """A reading of one device as an item; what is None or empty is left out."""
-    said = {key: value for key, value in asdict(made).items() if value not in (None, ()) and key != "at_ms"}
+    said = {key: value for key, value in asdict(made).items() if value not in (None, (), "") and key != "at_ms"}
     return {"kind": "reading", "at_ms": made.at_ms, **said}
 
 
@@ -96,6 +96,6 @@ def play(items: Iterable[Item], ledger: Ledger, settings: Settings) -> Item:
                 windowers.setdefault(device, Windower(device)).add(_reading(item))
             case unknown:
                 raise ValueError(f"a recording has no '{unknown}'")
-    collect.take_windows(ledger, [w for windower in windowers.values() for w in windower.close(about["end_ms"])])
+    collect.take_measured(ledger, [w for windower in windowers.values() for w in windower.close(about["end_ms"])])
     collect.project(ledger, settings)
     return about

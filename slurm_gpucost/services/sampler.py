@@ -16,8 +16,11 @@ from typing import Protocol, TypeVar
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport
+from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
+from slurm_gpucost.domain.sums import IDLE_PERCENT
 from slurm_gpucost.domain.units import MS
-from slurm_gpucost.domain.windows import Reading, Window, Windower
+from slurm_gpucost.domain.windows import Reading, Windower
+from slurm_gpucost.services.gathering import Drained, Gathering
 
 T = TypeVar("T")
 MOST_CUTS = 10_000
@@ -25,6 +28,8 @@ MOST_CUTS = 10_000
 FEWEST_READINGS_A_GAP = 3
 """Two readings may be this many intervals apart before the time between them counts as unobserved."""
 SHORTEST_GAP_MS = 10_000
+SOONEST_SECONDS = 1.0
+"""A hook hurries the next reading, so that what a job drew is not spread over time after it; no more often."""
 
 
 class Gpus(Protocol):
@@ -36,6 +41,12 @@ class Gpus(Protocol):
     def devices(self, now_ms: int) -> list[DeviceReport]:
         """The devices that answer."""
 
+    def layout(self, device: str, now_ms: int) -> list[MigInstance]:
+        """The MIG instances of a device."""
+
+    def processes(self, device: str, now_ms: int) -> list[DeviceProcess] | None:
+        """The processes on a device and its MIG instances; None where it does not answer."""
+
     def read(self, device: str, clock: Callable[[], int]) -> Reading:
         """What the driver says of the device, or the error."""
 
@@ -46,7 +57,8 @@ class Gpus(Protocol):
 class Sampler:
     """``start`` it, ``cut`` at hook times, ``drain`` what is final, ``stop`` it. None waits for the driver.
 
-    ``clock`` gives the time in ms UTC; ``offsets_ms`` as in :class:`Windower`.
+    ``clock`` gives the time in ms UTC; ``offsets_ms`` and ``idle_percent`` as in :class:`Windower`. What changes
+    seldom or is slow to ask (devices, MIG layouts, processes) is asked every ``relist_seconds``.
     """
 
     def __init__(
@@ -59,22 +71,24 @@ class Sampler:
         retry_seconds: float = 60.0,
         relist_seconds: float = 60.0,
         hung_after_seconds: float = 15.0,
+        idle_percent: int = IDLE_PERCENT,
     ) -> None:
         self._gpus = gpus
         self._interval = interval_seconds
         self._clock = clock
-        self._offsets = tuple(offsets_ms)
         self._retry = retry_seconds
         self._relist = relist_seconds
         self._hung_after_ms = int(hung_after_seconds * MS)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nvml", daemon=True)
         self._cuts: deque[int] = deque(maxlen=MOST_CUTS)
-        self._windowers: dict[str, Windower] = {}
-        self._finished: list[Window] = []
-        self._inventory: list[DeviceReport] | None = None
-        self._known: list[tuple[str, bytes]] | None = None
+        offsets = tuple(offsets_ms)
+        gap_ms = max(SHORTEST_GAP_MS, int(FEWEST_READINGS_A_GAP * interval_seconds * MS))
+        self._gathering = Gathering(
+            lambda device: Windower(device, offsets, max_gap_ms=gap_ms, idle_percent=idle_percent)
+        )
         self._called_at_ms: int | None = None
         self._said = "not started"
         self._closed = False
@@ -84,19 +98,15 @@ class Sampler:
         self._thread.start()
 
     def cut(self, at_ms: int) -> None:
-        """A hook ran at that moment: no window may reach across it."""
+        """A hook ran at that moment: no window may reach across it, and the next reading comes soon."""
         self._cuts.append(at_ms)
+        self._wake.set()
 
-    def drain(self) -> tuple[list[DeviceReport] | None, list[Window]]:
-        """(the devices, where they changed since they were last told; the windows that became final)."""
+    def drain(self) -> Drained:
+        """What there is to store since the last time."""
         with self._lock:
             self._apply_cuts()
-            now = self._clock()
-            for windower in self._windowers.values():
-                self._finished += windower.flush(now)
-            windows, self._finished = self._finished, []
-            inventory, self._inventory = self._inventory, None
-            return inventory, windows
+            return self._gathering.drain(self._clock())
 
     def hung(self, now_ms: int) -> bool:
         """Whether a driver call has been under way for too long."""
@@ -111,20 +121,17 @@ class Sampler:
             return f"hung since {datetime.fromtimestamp(began // MS, UTC):%Y-%m-%dT%H:%M:%SZ}"
         return self._said
 
-    def stop(self, timeout_seconds: float = 2.0) -> list[Window]:
-        """End within the time, even while the driver hangs; returns every window that is left."""
+    def stop(self, timeout_seconds: float = 2.0) -> Drained:
+        """End within the time, even while the driver hangs; returns all that is left."""
         deadline = time.monotonic() + timeout_seconds
         self._stopping.set()
+        self._wake.set()
         while self._thread.is_alive() and time.monotonic() < deadline and not self.hung(self._clock()):
             self._thread.join(min(0.05, max(0.0, deadline - time.monotonic())))
         with self._lock:
             self._closed = True
             self._apply_cuts()
-            for windower in self._windowers.values():
-                self._finished += windower.close(self._clock())
-            self._windowers.clear()
-            windows, self._finished = self._finished, []
-            return windows
+            return self._gathering.close(self._clock())
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -143,52 +150,67 @@ class Sampler:
 
     def _read_until_stopped(self) -> None:
         devices: list[DeviceReport] = []
-        list_at = -float("inf")
+        readable: list[str] = []
+        list_at = look_at = -float("inf")
         while not self._stopping.is_set():
             began = time.monotonic()
             if began >= list_at:
                 devices = self._call(lambda: self._gpus.devices(self._clock()))
-                self._list(devices)
+                readable = self._list(devices)
                 if not devices:
                     raise SourceError("the driver is there, but no GPU answers")
                 list_at = began + self._relist
+            if began >= look_at:
+                self._look(devices)
+                look_at = began + self._relist
             errors: list[str] = []
-            for device in devices:
-                reading = self._call(partial(self._gpus.read, device.device, self._clock))
+            for device in readable:
+                reading = self._call(partial(self._gpus.read, device, self._clock))
                 self._add(reading)
                 errors += [reading.error] if reading.error else []
             if errors:
                 list_at = -float("inf")
-            self._said = self._judge(devices, errors)
-            self._stopping.wait(max(0.0, began + self._interval - time.monotonic()))
+            self._said = self._judge(len(devices), errors)
+            self._pause(began)
 
-    def _list(self, devices: list[DeviceReport]) -> None:
-        max_gap_ms = max(SHORTEST_GAP_MS, int(FEWEST_READINGS_A_GAP * self._interval * MS))
-        known = [(report.device, report.digest) for report in devices]
+    def _pause(self, began: float) -> None:
+        """Until the next reading is due, or a hook hurries it."""
+        if self._wake.wait(max(0.0, began + self._interval - time.monotonic())):
+            self._stopping.wait(max(0.0, began + min(SOONEST_SECONDS, self._interval) - time.monotonic()))
+            self._wake.clear()
+
+    def _list(self, devices: list[DeviceReport]) -> list[str]:
+        layouts = {
+            report.device: self._call(partial(self._gpus.layout, report.device, self._clock()))
+            for report in devices
+            if report.mig_mode is not None
+        }
         with self._lock:
-            if known != self._known:
-                self._known, self._inventory = known, devices
-            for report in devices:
-                if report.device not in self._windowers:
-                    self._windowers[report.device] = Windower(report.device, self._offsets, max_gap_ms=max_gap_ms)
+            return [] if self._closed else self._gathering.listed(devices, layouts, self._clock())
 
-    def _judge(self, devices: list[DeviceReport], errors: list[str]) -> str:
-        gone = len(self._windowers) - len(devices)
-        if not errors and gone <= 0:
+    def _look(self, devices: list[DeviceReport]) -> None:
+        for report in devices:
+            processes = self._call(partial(self._gpus.processes, report.device, self._clock()))
+            with self._lock:
+                if processes is not None and not self._closed:
+                    self._gathering.looked(report.device, processes, self._clock())
+
+    def _judge(self, listed: int, errors: list[str]) -> str:
+        known = self._gathering.gpus
+        gone = max(0, known - listed)
+        if not errors and not gone:
             return "ok"
         why = errors[0] if errors else "the driver does not list them any more"
-        return f"{gone + len(errors)} of {len(self._windowers)} GPUs cannot be read: {why}"
+        return f"{gone + len(errors)} of {max(known, gone + len(errors))} GPUs cannot be read: {why}"
 
     def _add(self, reading: Reading) -> None:
         with self._lock:
             if not self._closed:
-                self._windowers[reading.device].add(reading)
+                self._gathering.read(reading)
 
     def _apply_cuts(self) -> None:
         while self._cuts:
-            at_ms = self._cuts.popleft()
-            for windower in self._windowers.values():
-                windower.cut(at_ms)
+            self._gathering.cut(self._cuts.popleft())
 
     def _call(self, call: Callable[[], T]) -> T:
         self._called_at_ms = self._clock()

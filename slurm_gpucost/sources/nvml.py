@@ -1,4 +1,4 @@
-"""The NVIDIA driver of this host through nvidia-ml-py: the only importer of ``pynvml``, and that late.
+"""The GPUs of this host as the NVIDIA driver tells of them.
 
 Every call can hang for as long as the driver does: whoever must not wait calls from a thread of its own.
 """
@@ -8,99 +8,140 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport, digest_of
+from slurm_gpucost.domain.levels import SAMPLE_REACH_MS
+from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.readings import Reading
+from slurm_gpucost.sources import nvml_listing
+from slurm_gpucost.sources.nvml_call import Driver
+from slurm_gpucost.sources.processes import boot_id
 
-_UNKNOWN_HERE = (
-    "NVML_ERROR_NOT_SUPPORTED",
-    "NVML_ERROR_NOT_FOUND",
-    "NVML_ERROR_NO_DATA",
-    "NVML_ERROR_NO_PERMISSION",
-    "NVML_ERROR_FUNCTION_NOT_FOUND",
-    "NVML_ERROR_ARGUMENT_VERSION_MISMATCH",
-    "NVML_ERROR_DEPRECATED",
-)
-"""Answers that mean: this device or driver does not tell that. Any other error: the device cannot be read now."""
-
-_NO_DRIVER = {
-    "NVML_ERROR_LIBRARY_NOT_FOUND": "no NVIDIA driver: libnvidia-ml.so.1 is not on this host",
-    "NVML_ERROR_DRIVER_NOT_LOADED": "the NVIDIA driver is not loaded (`lsmod | grep nvidia` shows whether it is)",
-    "NVML_ERROR_LIB_RM_VERSION_MISMATCH": (
-        "the NVIDIA driver's library and kernel module differ in version: reload the module or reboot"
-    ),
-    "NVML_ERROR_NO_PERMISSION": "this user may not open the NVIDIA driver's device files",
-}
-
+DRIVER_MODULE = Path("/sys/module/nvidia")
 _MEMBER_OF_TYPE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """nvmlValueType_t: which member of a sample's union holds the value."""
 
 
-class NvmlGpus:
-    """The physical GPUs of this host."""
+def driver_epoch(module: Path = DRIVER_MODULE) -> str:
+    """Names this boot and this load of the driver; '' where the kernel does not tell the boot.
 
-    def __init__(self) -> None:
+    The kernel gives a module's directory a new inode number each time the module is loaded (kernfs numbers its nodes
+    in turn), while its times are those of the last look.
+    """
+    boot = boot_id()
+    try:
+        load = module.stat().st_ino
+    except OSError:
+        load = 0
+    return digest_of(boot, load).hex() if boot else ""
+
+
+class _Device:
+    """What must be kept of a device between readings."""
+
+    __slots__ = ("handle", "lacks", "mig", "seen_us")
+
+    def __init__(self, handle: Any, mig: bool) -> None:
+        self.handle = handle
+        self.mig = mig
+        self.lacks: set[object] = set()
+        self.seen_us: dict[int, int] = {}
+
+
+class NvmlGpus:
+    """The physical GPUs of this host and their MIG instances."""
+
+    def __init__(self, module: Path = DRIVER_MODULE) -> None:
         self._host = socket.gethostname()
-        self._nvml: Any = None
-        self._unknown_here: frozenset[int] = frozenset()
-        self._seen_us: dict[tuple[str, int], int] = {}
+        self._module = module
+        self._driver: Driver | None = None
+        self._epoch = ""
+        self._devices: dict[str, _Device] = {}
+        self._layouts: dict[str, list[MigInstance]] = {}
 
     def open(self) -> None:
         """Take hold of the driver. Raises SourceError with the reason in one line."""
-        try:
-            import pynvml
-        except ImportError:
-            raise SourceError("nvidia-ml-py is not installed: `pip install nvidia-ml-py`") from None
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError as error:
-            told = {getattr(pynvml, name): text for name, text in _NO_DRIVER.items()}
-            raise SourceError(told.get(error.value, f"the NVIDIA driver cannot be opened: {error}")) from None
-        self._nvml = pynvml
-        self._unknown_here = frozenset(getattr(pynvml, name) for name in _UNKNOWN_HERE)
+        self._driver = Driver()
+        # While it is held the module cannot be unloaded.
+        self._epoch = driver_epoch(self._module)
 
     def close(self) -> None:
         """Let go of the driver."""
-        nvml, self._nvml = self._nvml, None
-        self._seen_us.clear()
-        if nvml is not None:
-            with contextlib.suppress(nvml.NVMLError):  # a driver that is gone cannot be let go of
-                nvml.nvmlShutdown()
+        driver, self._driver = self._driver, None
+        self._devices.clear()
+        if driver is not None:
+            driver.close()
+
+    @property
+    def _open(self) -> Driver:
+        if self._driver is None:
+            raise SourceError("the NVIDIA driver is not open")
+        return self._driver
 
     def devices(self, now_ms: int) -> list[DeviceReport]:
         """The devices that answer, in the driver's order; a lost one is left out. Raises SourceError."""
-        nvml = self._nvml
-        if nvml is None:
-            raise SourceError("the NVIDIA driver is not open")
+        driver = self._open
         found: list[DeviceReport] = []
         try:
-            version = str(nvml.nvmlSystemGetDriverVersion())
-            count = int(nvml.nvmlDeviceGetCount())
-        except nvml.NVMLError as error:
+            version = str(driver.nvml.nvmlSystemGetDriverVersion())
+            count = int(driver.nvml.nvmlDeviceGetCount())
+        except driver.error as error:
             raise SourceError(f"the NVIDIA driver does not list its devices: {error}") from None
+        for kept in self._devices.values():
+            kept.lacks.clear()
         for index in range(count):
-            with contextlib.suppress(nvml.NVMLError):
-                found.append(self._describe(nvml.nvmlDeviceGetHandleByIndex(index), index, version, now_ms))
+            with contextlib.suppress(driver.error):
+                handle = driver.nvml.nvmlDeviceGetHandleByIndex(index)
+                found.append(nvml_listing.describe(driver, handle, index, self._host, version, now_ms))
         return found
+
+    def layout(self, device: str, now_ms: int) -> list[MigInstance]:
+        """The MIG instances of a GPU that can have some. Where it does not answer, those known. Raises SourceError."""
+        driver = self._open
+        with contextlib.suppress(driver.error):
+            self._layouts[device] = nvml_listing.layout(driver, self._kept(device).handle, device, now_ms)
+        return self._layouts.get(device, [])
+
+    def processes(self, device: str, now_ms: int) -> list[DeviceProcess] | None:
+        """The processes on a GPU and its MIG instances; None where it does not answer. Raises SourceError."""
+        driver = self._open
+        try:
+            handle = self._kept(device).handle
+            return nvml_listing.running(driver, handle, device, self._layouts.get(device, []), now_ms)
+        except driver.error:
+            return None
 
     def read(self, device: str, clock: Callable[[], int]) -> Reading:
         """A reading of the device with this UUID; where it cannot be read, only the error. Raises SourceError."""
-        nvml = self._nvml
-        if nvml is None:
-            raise SourceError("the NVIDIA driver is not open")
+        driver = self._open
         try:
-            handle = nvml.nvmlDeviceGetHandleByUUID(device)
-            sm = self._samples(handle, device, nvml.NVML_GPU_UTILIZATION_SAMPLES)
-            memctl = self._samples(handle, device, nvml.NVML_MEMORY_UTILIZATION_SAMPLES)
-            rates = self._ask(nvml.nvmlDeviceGetUtilizationRates, handle)
-            memory = self._memory(handle)
-            # The time belongs to the counter, and is later than every sample.
-            at_ms = clock()
-            energy = self._ask(nvml.nvmlDeviceGetTotalEnergyConsumption, handle)
-        except nvml.NVMLError as error:
+            kept = self._kept(device)
+            return self._read_mig(kept, device, clock) if kept.mig else self._read_gpu(kept, device, clock)
+        except driver.error as error:
+            self._devices.pop(device, None)
             return Reading(device, clock(), error=str(error))
+
+    def _read_mig(self, kept: _Device, device: str, clock: Callable[[], int]) -> Reading:
+        """Of a MIG instance the driver tells the memory; energy is the parent's, utilization nobody's (A100)."""
+        memory = self._open.memory(kept.handle, kept.lacks)
+        return Reading(device, clock(), memory_used_bytes=None if memory is None else int(memory.used))
+
+    def _read_gpu(self, kept: _Device, device: str, clock: Callable[[], int]) -> Reading:
+        driver, nvml, handle, lacks = self._open, self._open.nvml, kept.handle, kept.lacks
+        sm = self._samples(kept, nvml.NVML_GPU_UTILIZATION_SAMPLES, "sm")
+        memctl = self._samples(kept, nvml.NVML_MEMORY_UTILIZATION_SAMPLES, "memctl")
+        memory = driver.memory(handle, lacks)
+        temperature = driver.ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU, lacks=lacks)
+        rates, recently = None, clock() - SAMPLE_REACH_MS
+        if not (sm and memctl and min(sm[-1][0], memctl[-1][0]) > recently):  # else samples speak up to now
+            rates = driver.ask(nvml.nvmlDeviceGetUtilizationRates, handle, lacks=lacks)
+        # The time belongs to the counter, and is later than every sample.
+        at_ms = clock()
+        energy = driver.ask(nvml.nvmlDeviceGetTotalEnergyConsumption, handle, lacks=lacks)
+        power = driver.ask(nvml.nvmlDeviceGetPowerUsage, handle, lacks=lacks) if energy is None else None
         return Reading(
             device,
             at_ms,
@@ -110,65 +151,44 @@ class NvmlGpus:
             sm_percent=None if rates is None else _percent(rates.gpu),
             mem_percent=None if rates is None else _percent(rates.memory),
             memory_used_bytes=None if memory is None else int(memory.used),
+            power_mw=None if power is None else int(power),
+            temperature_c=None if temperature is None else max(0, int(temperature)),
+            epoch=self._epoch,
         )
 
-    def _describe(self, handle: Any, index: int, version: str, now_ms: int) -> DeviceReport:
-        nvml = self._nvml
-        minor = self._ask(nvml.nvmlDeviceGetMinorNumber, handle)
-        pci = self._ask(nvml.nvmlDeviceGetPciInfo, handle)
-        memory = self._memory(handle)
-        mig = self._ask(nvml.nvmlDeviceGetMigMode, handle)
-        said = (
-            self._host,
-            str(nvml.nvmlDeviceGetName(handle)),
-            str(self._ask(nvml.nvmlDeviceGetSerial, handle) or ""),
-            None if minor is None else int(minor),
-            index,
-            _text(pci.busId) if pci is not None else "",
-            None if memory is None else int(memory.total),
-            None if mig is None else int(mig[0]),
-            version,
-        )
-        return DeviceReport(str(nvml.nvmlDeviceGetUUID(handle)), digest_of(*said), now_ms, *said)
+    def _kept(self, device: str) -> _Device:
+        kept = self._devices.get(device)
+        if kept is None:
+            handle = self._open.nvml.nvmlDeviceGetHandleByUUID(device)
+            kept = self._devices[device] = _Device(handle, device.startswith("MIG-"))
+        return kept
 
-    def _samples(self, handle: Any, device: str, kind: int) -> tuple[tuple[int, int], ...]:
-        """(ms UTC, percent) that the driver buffered since the last call."""
-        key = (device, kind)
-        reply = self._ask(self._nvml.nvmlDeviceGetSamples, handle, kind, self._seen_us.get(key, 0))
+    def _samples(self, kept: _Device, kind: int, name: str) -> tuple[tuple[int, int], ...]:
+        """(ms UTC, percent) that the driver buffered since the last call, in order."""
+        if name in kept.lacks:
+            return ()
+        lacks: set[object] = set()
+        seen = newest = kept.seen_us.get(kind, 0)
+        reply = self._open.ask(self._open.nvml.nvmlDeviceGetSamples, kept.handle, kind, seen, lacks=lacks)
         if reply is None:
+            if lacks:
+                kept.lacks.add(name)
             return ()
         value_type, samples = reply
         member = _MEMBER_OF_TYPE[value_type] if 0 <= value_type < len(_MEMBER_OF_TYPE) else "uiVal"
         found: list[tuple[int, int]] = []
         for sample in samples:
-            at_us = int(sample.timeStamp)
-            percent = _percent(getattr(sample.sampleValue, member))
-            if percent is not None and at_us > self._seen_us.get(key, 0):
-                found.append((at_us // 1000, percent))
-        newest = max((int(sample.timeStamp) for sample in samples), default=0)
-        self._seen_us[key] = max(newest, self._seen_us.get(key, 0))
+            at_us = sample.timeStamp
+            if at_us > seen:
+                newest = max(newest, at_us)
+                percent = _percent(getattr(sample.sampleValue, member))
+                if percent is not None:
+                    found.append((at_us // 1000, percent))
+        kept.seen_us[kind] = newest
+        found.sort()
         return tuple(found)
-
-    def _memory(self, handle: Any) -> Any:
-        """Version 2 counts the driver's own share apart; before driver 510 there is only version 1."""
-        nvml = self._nvml
-        newer = self._ask(nvml.nvmlDeviceGetMemoryInfo, handle, nvml.nvmlMemory_v2)
-        return newer if newer is not None else self._ask(nvml.nvmlDeviceGetMemoryInfo, handle)
-
-    def _ask(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """What the driver answers; None where it does not tell that of this device."""
-        try:
-            return call(*arguments)
-        except self._nvml.NVMLError as error:
-            if error.value in self._unknown_here:
-                return None
-            raise
 
 
 def _percent(value: float) -> int | None:
     """The value if it is one: drivers have been seen to buffer nonsense."""
     return int(value) if 0 <= value <= 100 else None
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("ascii", "replace") if isinstance(value, bytes) else value

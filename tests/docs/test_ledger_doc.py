@@ -70,7 +70,7 @@ def test_the_page_names_exactly_the_tables_and_columns_there_are(db: sqlite3.Con
 
 def test_units_fit_the_types_of_the_columns(db: sqlite3.Connection) -> None:
     kinds = {
-        "INTEGER": r"(ms|mJ|percent ms|MiB ms|count|flag|(bytes|MiB) \(count\))( or NULL)?",
+        "INTEGER": r"(ms|mJ|percent ms|MiB ms|C ms|count|flag|(bytes|MiB|C) \(count\))( or NULL)?",
         "TEXT": r"text( or NULL)?",
         "BLOB": r"(0 or )?(\d+ )?bytes( or NULL)?",
     }

@@ -14,7 +14,8 @@
  *   device N util FROM_MS GPU MEMORY      percent from FROM_MS on; several lines make a schedule in order of time
  *   device N samples DEPTH PERIOD_MS      the sample buffer; at the multiples of PERIOD_MS; DEPTH 0: it is dry
  *   device N mig 0|1
- *   device N process PID MIB
+ *   device N mig_instance UUID GI CI SLICES OF MIB USED_MIB   an instance of 1c per slice; the driver holds OF at most
+ *   device N process PID MIB [GI CI]
  *   device N lacks SETTING         the calls that tell SETTING (serial, minor, energy, power, util, samples, memory,
  *                                  memory_v2, mig, temperature, process) answer NOT_SUPPORTED
  *   error FUNCTION N CODE          FUNCTION ('*': all with a device) answers with CODE, e.g. GPU_IS_LOST
@@ -53,7 +54,13 @@ typedef struct { unsigned long long at_us; sample_value value; } sample;
 typedef struct { unsigned version, sensor; int temperature; } temperature_info;
 typedef struct { unsigned pid; unsigned long long memory; unsigned gpu_instance, compute_instance; } process_info;
 
+typedef struct { unsigned multiprocessors, copy, decoders, encoders, jpeg, ofa, gpu_slices, compute_slices;
+                 unsigned long long memory_mib; } attributes;
+typedef struct { char uuid[96]; unsigned gpu_instance, compute_instance, slices, of;
+                 unsigned long long memory_mib, used_mib; } mig_instance;
+
 #define MAX_DEVICES 16
+#define MAX_INSTANCES 8
 #define MAX_STEPS 64
 #define MAX_FAULTS 64
 #define MAX_PROCESSES 16
@@ -71,6 +78,8 @@ struct device {
     int steps;
     process_info process[MAX_PROCESSES];
     int processes;
+    mig_instance instance[MAX_INSTANCES];
+    int instances;
 };
 struct fault { char function[64]; int device; int code; double hang_s; int hangs; };
 struct scenario {
@@ -112,6 +121,7 @@ static void device_line(struct device *d, const char *key, const char *rest, int
         {"memory_total_mib", &d->memory_total_mib}, {"memory_reserved_mib", &d->memory_reserved_mib},
         {"memory_used_mib", &d->memory_used_mib}, {"energy_reset_ms", &d->energy_reset_ms}};
     long long a, b, c;
+    mig_instance m;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(key, words[i].key)) {
             snprintf(words[i].to, words[i].size, "%s", rest);
@@ -132,7 +142,12 @@ static void device_line(struct device *d, const char *key, const char *rest, int
         d->depth = a, d->period_ms = b;
     } else if (!strcmp(key, "process") && sscanf(rest, "%lld %lld", &a, &b) == 2 && d->processes < MAX_PROCESSES) {
         process_info p = {(unsigned)a, (unsigned long long)b << 20, 0xffffffffu, 0xffffffffu};
+        sscanf(rest, "%*d %*d %u %u", &p.gpu_instance, &p.compute_instance);
         d->process[d->processes++] = p;
+    } else if (!strcmp(key, "mig_instance") && d->instances < MAX_INSTANCES &&
+               sscanf(rest, "%95s %u %u %u %u %llu %llu", m.uuid, &m.gpu_instance, &m.compute_instance, &m.slices,
+                      &m.of, &m.memory_mib, &m.used_mib) == 7) {
+        d->instance[d->instances++] = m;
     } else if (!strcmp(key, "lacks") && strlen(d->lacks) + strlen(rest) + 3 < sizeof d->lacks) {
         strcat(strcat(strcat(d->lacks, " "), rest), " ");
     } else {
@@ -279,7 +294,17 @@ static nvml_return end(nvml_return answer)
 }
 
 static long long time_ms(void) { return now.clock_ms ? now.clock_ms : wall_ms(); }
-static int number_of(const void *handle) { return (int)(intptr_t)handle - 1; }
+/* A handle is 1 + the device's index; that of its instance K is 100 * (K + 1) more. */
+static int number_of(const void *handle) { return (int)(intptr_t)handle % 100 - 1; }
+
+static const mig_instance *instance_of(const void *handle)
+{
+    int k = (int)(intptr_t)handle / 100 - 1;
+    const struct device *d = &now.device[number_of(handle)];
+    return k >= 0 && d->mig && k < d->instances ? &d->instance[k] : NULL;
+}
+
+static int of_instance(const void *handle) { return (intptr_t)handle >= 100; }
 
 static int lacks(const struct device *d, const char *what)
 {
@@ -304,6 +329,17 @@ static unsigned percent_at(const struct device *d, int memory, long long at_ms)
     struct device *d = &now.device[n];                             \
     if (lacks(d, what))                                            \
         return end(NOT_SUPPORTED)
+
+/* Before what a MIG instance does not tell. */
+#define WHOLE_GPU(handle)                                          \
+    if (of_instance(handle))                                       \
+        return end(NOT_SUPPORTED)
+
+/* Before what it does; an instance that was destroyed has no valid handle. */
+#define MIG_INSTANCE(handle)                                       \
+    const mig_instance *m = instance_of(handle);                   \
+    if (of_instance(handle) && !m)                                 \
+        return end(INVALID_ARGUMENT)
 
 static nvml_return give_text(const char *text, char *to, unsigned size)
 {
@@ -366,32 +402,42 @@ nvml_return nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle)
 
 nvml_return nvmlDeviceGetHandleByUUID(const char *uuid, void **handle)
 {
-    int found = ALL;
+    int found = ALL, instance = 0;
     nvml_return begun = begin(__func__, ALL);
     if (begun != OK)
         return begun;
-    for (int i = 0; i < now.devices; i++)
+    for (int i = 0; i < now.devices; i++) {
         if (!strcmp(now.device[i].uuid, uuid))
             found = i;
+        for (int k = 0; now.device[i].mig && k < now.device[i].instances; k++)
+            if (!strcmp(now.device[i].instance[k].uuid, uuid))
+                found = i, instance = 100 * (k + 1);
+    }
     end(OK);
     if (found == ALL)
         return NOT_FOUND;
     if ((begun = begin(__func__, found)) != OK)
         return begun;
-    *handle = (void *)(intptr_t)(found + 1);
+    *handle = (void *)(intptr_t)(found + 1 + instance);
     return end(OK);
 }
 
 nvml_return nvmlDeviceGetUUID(void *handle, char *to, unsigned size)
 {
     DEVICE_CALL(handle, "uuid");
-    return give_text(d->uuid, to, size);
+    MIG_INSTANCE(handle);
+    return give_text(m ? m->uuid : d->uuid, to, size);
 }
 
 nvml_return nvmlDeviceGetName(void *handle, char *to, unsigned size)
 {
     DEVICE_CALL(handle, "name");
-    return give_text(d->name, to, size);
+    MIG_INSTANCE(handle);
+    char name[160];
+    if (!m)
+        return give_text(d->name, to, size);
+    snprintf(name, sizeof name, "%s MIG %ug.%llugb", d->name, m->slices, (m->memory_mib + 512) / 1024);
+    return give_text(name, to, size);
 }
 
 nvml_return nvmlDeviceGetSerial(void *handle, char *to, unsigned size)
@@ -421,8 +467,9 @@ nvml_return nvmlDeviceGetPciInfo_v3(void *handle, pci_info *to)
 nvml_return nvmlDeviceGetMemoryInfo(void *handle, memory_info *to)
 {
     DEVICE_CALL(handle, "memory");
-    to->total = (unsigned long long)d->memory_total_mib << 20;
-    to->used = (unsigned long long)(d->memory_used_mib + d->memory_reserved_mib) << 20;
+    MIG_INSTANCE(handle);
+    to->total = (m ? m->memory_mib : (unsigned long long)d->memory_total_mib) << 20;
+    to->used = (m ? m->used_mib : (unsigned long long)(d->memory_used_mib + d->memory_reserved_mib)) << 20;
     to->free = to->total - to->used;
     return end(OK);
 }
@@ -432,9 +479,10 @@ nvml_return nvmlDeviceGetMemoryInfo_v2(void *handle, memory_info_v2 *to)
     DEVICE_CALL(handle, "memory");
     if (to->version != MEMORY_V2 || lacks(d, "memory_v2"))
         return end(VERSION_MISMATCH);
-    to->total = (unsigned long long)d->memory_total_mib << 20;
-    to->reserved = (unsigned long long)d->memory_reserved_mib << 20;
-    to->used = (unsigned long long)d->memory_used_mib << 20;
+    MIG_INSTANCE(handle);
+    to->total = (m ? m->memory_mib : (unsigned long long)d->memory_total_mib) << 20;
+    to->reserved = m ? 0 : (unsigned long long)d->memory_reserved_mib << 20;
+    to->used = (m ? m->used_mib : (unsigned long long)d->memory_used_mib) << 20;
     to->free = to->total - to->used - to->reserved;
     return end(OK);
 }
@@ -442,6 +490,9 @@ nvml_return nvmlDeviceGetMemoryInfo_v2(void *handle, memory_info_v2 *to)
 nvml_return nvmlDeviceGetUtilizationRates(void *handle, utilization *to)
 {
     DEVICE_CALL(handle, "util");
+    WHOLE_GPU(handle);
+    if (d->mig)
+        return end(NOT_SUPPORTED);
     to->gpu = percent_at(d, 0, time_ms());
     to->memory = percent_at(d, 1, time_ms());
     return end(OK);
@@ -450,6 +501,7 @@ nvml_return nvmlDeviceGetUtilizationRates(void *handle, utilization *to)
 nvml_return nvmlDeviceGetTotalEnergyConsumption(void *handle, unsigned long long *to)
 {
     DEVICE_CALL(handle, "energy");
+    WHOLE_GPU(handle);
     long long at = time_ms(), since = d->energy_since_ms, base = d->energy_base;
     if (d->energy_reset_ms && at >= d->energy_reset_ms)
         since = d->energy_reset_ms, base = 0;
@@ -486,11 +538,58 @@ nvml_return nvmlDeviceGetMigMode(void *handle, unsigned *current, unsigned *pend
     return end(OK);
 }
 
+nvml_return nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned *count)
+{
+    DEVICE_CALL(handle, "mig");
+    *count = d->mig && d->instances ? d->instance[0].of : d->mig ? 7 : 0;
+    return end(OK);
+}
+
+nvml_return nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned index, void **to)
+{
+    DEVICE_CALL(handle, "mig");
+    if (!d->mig || index >= (unsigned)d->instances)
+        return end(NOT_FOUND);
+    *to = (void *)((intptr_t)handle + 100 * ((intptr_t)index + 1));
+    return end(OK);
+}
+
+nvml_return nvmlDeviceGetGpuInstanceId(void *handle, unsigned *id)
+{
+    DEVICE_CALL(handle, "mig");
+    MIG_INSTANCE(handle);
+    *id = m ? m->gpu_instance : 0;
+    return end(m ? OK : NOT_SUPPORTED);
+}
+
+nvml_return nvmlDeviceGetComputeInstanceId(void *handle, unsigned *id)
+{
+    DEVICE_CALL(handle, "mig");
+    MIG_INSTANCE(handle);
+    *id = m ? m->compute_instance : 0;
+    return end(m ? OK : NOT_SUPPORTED);
+}
+
+nvml_return nvmlDeviceGetAttributes_v2(void *handle, attributes *to)
+{
+    DEVICE_CALL(handle, "mig");
+    MIG_INSTANCE(handle);
+    if (!m)
+        return end(NOT_SUPPORTED);
+    memset(to, 0, sizeof *to);
+    to->gpu_slices = to->compute_slices = m->slices;
+    to->memory_mib = m->memory_mib;
+    return end(OK);
+}
+
 /* With no buffer it tells how much room to bring, as the driver does; NOT_FOUND when nothing is newer than seen. */
 nvml_return nvmlDeviceGetSamples(void *handle, int kind, unsigned long long seen_us, int *value_type, unsigned *count,
                                  sample *to)
 {
     DEVICE_CALL(handle, "samples");
+    WHOLE_GPU(handle);
+    if (d->mig)
+        return end(NOT_SUPPORTED);
     if (kind != GPU_SAMPLES && kind != MEMORY_SAMPLES)
         return end(NOT_SUPPORTED);
     long long newest = time_ms() / d->period_ms, oldest = newest - d->depth + 1;

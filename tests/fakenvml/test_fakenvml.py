@@ -43,8 +43,8 @@ def test_a_device_is_what_the_scenario_says(nvml: FakeNvml) -> None:
         device 0 util 0 10 3
         device 0 util 1699999999000 80 40
         device 0 util 1700000000001 99 99
-        device 0 mig 1
         device 0 process 4711 512
+        device 1 mig 1
         """
     )
     said = nvml.run(
@@ -59,7 +59,8 @@ print(json.dumps([
     m.total >> 20, m.used >> 20, n.nvmlDeviceGetMemoryInfo(h[0]).used >> 20,
     n.nvmlDeviceGetTotalEnergyConsumption(h[0]), n.nvmlDeviceGetPowerUsage(h[0]),
     n.nvmlDeviceGetTemperature(h[0], 0), n.nvmlDeviceGetTemperatureV(h[0], 0), u.gpu, u.memory,
-    n.nvmlDeviceGetMigMode(h[0]), [(x.pid, x.usedGpuMemory >> 20) for x in p],
+    n.nvmlDeviceGetMigMode(h[1]), told(n.nvmlDeviceGetUtilizationRates, h[1]),
+    [(x.pid, x.usedGpuMemory >> 20) for x in p],
     n.nvmlDeviceGetUUID(n.nvmlDeviceGetHandleByUUID("GPU-aaaa")), n.nvmlDeviceGetMinorNumber(h[1]),
     told(n.nvmlDeviceGetHandleByUUID, "GPU-none"), n.nvmlErrorString(15),
 ]))
@@ -67,7 +68,7 @@ print(json.dumps([
     )
     assert said == [
         *("560.35.03", "GPU-aaaa", 5, "NVIDIA A100-SXM4-80GB", "1650123456789", "00000000:3B:00.0"),
-        *(81920, 1024, 1524, 1000 + 250_000, 251_000, 61, 61, 80, 40, [1, 1], [[4711, 512]]),
+        *(81920, 1024, 1524, 1000 + 250_000, 251_000, 61, 61, 80, 40, [1, 1], "NotSupported", [[4711, 512]]),
         *("GPU-aaaa", 1, "NotFound", "GPU_IS_LOST"),
     ]
 
@@ -189,6 +190,47 @@ def test_no_scenario_is_a_driver_that_is_not_loaded(nvml: FakeNvml) -> None:
         """
     )
     assert said == "not loaded"
+
+
+def test_mig_instances_tell_memory_and_name_and_are_gone_when_the_layout_changes(nvml: FakeNvml) -> None:
+    nvml.write(
+        """
+        devices 2
+        device 1 name NVIDIA A100-SXM4-80GB
+        device 1 mig 1
+        device 1 mig_instance MIG-x 1 0 3 7 40192 100
+        device 1 mig_instance MIG-y 5 0 1 7 9728 7
+        """
+    )
+    process = nvml.start(
+        OPEN
+        + """
+import time
+m = [n.nvmlDeviceGetMigDeviceHandleByIndex(h[1], k) for k in (0, 1)]
+told_of = [[n.nvmlDeviceGetUUID(x), n.nvmlDeviceGetName(x), n.nvmlDeviceGetGpuInstanceId(x),
+            n.nvmlDeviceGetAttributes(x).computeInstanceSliceCount, n.nvmlDeviceGetMemoryInfo(x).used >> 20] for x in m]
+no = [told(n.nvmlDeviceGetTotalEnergyConsumption, m[0]), told(n.nvmlDeviceGetUtilizationRates, m[0]),
+      told(n.nvmlDeviceGetSamples, h[1], 1, 0), told(n.nvmlDeviceGetMigDeviceHandleByIndex, h[1], 2),
+      told(n.nvmlDeviceGetMaxMigDeviceCount, h[0]), told(n.nvmlDeviceGetMaxMigDeviceCount, h[1])]
+print("ready", flush=True)
+while told(n.nvmlDeviceGetHandleByUUID, "MIG-y") != "NotFound":
+    time.sleep(0.01)
+print(json.dumps([told_of, no, told(n.nvmlDeviceGetMemoryInfo, m[1])]))
+"""
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    nvml.write("devices 2\ndevice 1 mig 1\n")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert json.loads(out) == [
+        [
+            ["MIG-x", "NVIDIA A100-SXM4-80GB MIG 3g.39gb", 1, 3, 100],
+            ["MIG-y", "NVIDIA A100-SXM4-80GB MIG 1g.10gb", 5, 1, 7],
+        ],
+        ["NotSupported", "NotSupported", "NotSupported", "NotFound", 0, 7],
+        "InvalidArgument",
+    ]
 
 
 def test_a_line_that_is_not_understood_names_itself(nvml: FakeNvml) -> None:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from tests.fakenvml.harness import FakeNvml
 
@@ -57,10 +63,11 @@ def test_a_reading_has_the_counter_and_every_sample_once(nvml: FakeNvml) -> None
     process = nvml.start(
         OPEN
         + """
+import pynvml as nvml
 first = gpus.read("GPU-a", wall)
 again = gpus.read("GPU-a", wall)
 print("ready", flush=True)
-while gpus._nvml.nvmlDeviceGetTotalEnergyConsumption(gpus._nvml.nvmlDeviceGetHandleByIndex(0)) == first.energy_mj:
+while nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByIndex(0)) == first.energy_mj:
     time.sleep(0.01)
 print(json.dumps([astuple(r) for r in (first, again, gpus.read("GPU-a", wall))]))
 """
@@ -78,7 +85,8 @@ print(json.dumps([astuple(r) for r in (first, again, gpus.read("GPU-a", wall))])
     assert first[2] == 5_050
     assert first[3] == [[zero + k * 100, 10] for k in range(-19, 0)] + [[zero, 60]]
     assert first[4][-1] == [zero, 6]
-    assert first[5:] == [60, 6, 100 << 20, None]
+    assert first[5:11] == [60, 6, 100 << 20, None, None, 40]
+    assert first[11] == again[11] == later[11] != "", "the boot and the load of the driver"
     assert (again[2], again[3], again[4], again[5:7]) == (5_050, [], [], [60, 6])
     assert (later[2], later[3]) == (5_290, [[zero + 100, 60], [zero + 200, 60]])
     assert later[4] == [[zero + 100, 6], [zero + 200, 6]]
@@ -92,6 +100,8 @@ def test_what_a_device_does_not_tell_is_none_and_a_lost_one_is_an_error(nvml: Fa
         device 0 lacks util
         device 0 lacks samples
         device 0 lacks memory
+        device 0 lacks temperature
+        device 0 power_mw 61000
         device 1 samples 0 100
         device 1 lacks memory_v2
         device 1 memory_used_mib 7
@@ -99,12 +109,12 @@ def test_what_a_device_does_not_tell_is_none_and_a_lost_one_is_an_error(nvml: Fa
         error nvmlDeviceGetTotalEnergyConsumption 3 UNKNOWN
         """
     )
-    told = nvml.run(OPEN + "print(json.dumps([astuple(gpus.read(d.device, wall))[2:] for d in devices]))")
+    told = nvml.run(OPEN + "print(json.dumps([astuple(gpus.read(d.device, wall))[2:11] for d in devices]))")
     assert told == [
-        [None, [], [], None, None, None, None],
-        [0, [], [], 0, 0, (512 + 7) << 20, None],
-        [None, [], [], None, None, None, "GPU is lost"],
-        [None, [], [], None, None, None, "Unknown Error"],
+        [None, [], [], None, None, None, None, 61_000, None],
+        [0, [], [], 0, 0, (512 + 7) << 20, None, None, 40],
+        [None, [], [], None, None, None, "GPU is lost", None, None],
+        [None, [], [], None, None, None, "Unknown Error", None, None],
     ]
 
 
@@ -167,8 +177,8 @@ while not sampler.hung(wall()):
 began = time.monotonic()
 state = sampler.state
 sampler.cut(wall() - 1000)
-inventory, windows = sampler.drain()
-windows += sampler.stop(20)
+inventory, windows, *_ = sampler.drain()
+windows += sampler.stop(20).windows
 print(json.dumps([state, time.monotonic() - began, len(inventory), [astuple(w) for w in windows]]))
 """
     )
@@ -202,10 +212,123 @@ sampler = Sampler(gpus, 0.05, wall)
 sampler.start()
 while wall() < {at} + 1_600:
     time.sleep(0.01)
-print(json.dumps([astuple(w) for w in sampler.stop(5)]))
+print(json.dumps([astuple(w) for w in sampler.stop(5).windows]))
 """
     )
     observed = sum(window[3] for window in windows)
     energy, energy_observed = sum(window[4] for window in windows), sum(window[5] for window in windows)
     assert 0 < observed - energy_observed < observed / 2, "the interval of the reset, and no other, is unknown"
     assert 0 < energy <= 1_000 * energy_observed + 50_000
+    assert len({window[17] for window in windows}) == 2, "two runs of the counter, told apart"
+    assert sum(window[16] - window[15] for window in windows) == energy, "and nothing unobserved inside them"
+
+
+def test_the_epoch_is_of_the_boot_and_of_the_load_of_the_driver(nvml: FakeNvml) -> None:
+    """The kernel numbers the module's directory anew with each load; a new directory here stands for that."""
+    module = nvml.scenario.with_name("nvidia")
+    keep = nvml.scenario.with_name("keep")
+    module.mkdir()
+    before, again, later = nvml.run(
+        f"""
+        import json, pathlib
+        from slurm_gpucost.sources.nvml import driver_epoch
+        module, keep = pathlib.Path({str(module)!r}), pathlib.Path({str(keep)!r})
+        before, again = driver_epoch(module), driver_epoch(module)
+        module.rename(keep)
+        module.mkdir()
+        print(json.dumps([before, again, driver_epoch(module)]))
+        """
+    )
+    assert before == again != later
+    assert len(before) == 16
+
+
+MIG = """
+    devices 1
+    device 0 uuid GPU-a
+    device 0 name NVIDIA A100-SXM4-80GB
+    device 0 mig 1
+    device 0 energy 7000 0 1700000000000
+    device 0 mig_instance MIG-x 1 0 3 7 40192 100
+    device 0 mig_instance MIG-y 5 0 1 7 9728 7
+"""
+
+
+def test_mig_the_parent_has_the_energy_and_each_instance_its_memory(nvml: FakeNvml) -> None:
+    nvml.write(MIG)
+    layout, parent, instance = nvml.run(
+        OPEN
+        + """
+layout = gpus.layout("GPU-a", 5)
+gpus.read("GPU-a", wall)
+print(json.dumps([layout, astuple(gpus.read("GPU-a", wall))[2:9], astuple(gpus.read("MIG-y", wall))[2:9]]))
+"""
+    )
+    assert layout == [
+        ["GPU-a", 5, "MIG-x", "3g.39gb", 1, 0, 3, 3, 7, 40192],
+        ["GPU-a", 5, "MIG-y", "1g.10gb", 5, 0, 1, 1, 7, 9728],
+    ]
+    assert parent == [7_000, [], [], None, None, 0, None]
+    assert instance == [None, [], [], None, None, 7 << 20, None]
+
+
+def test_mig_changed_between_two_reads_is_an_error_and_then_another_layout(nvml: FakeNvml) -> None:
+    nvml.write(MIG)
+    process = nvml.start(
+        OPEN
+        + """
+gpus.layout("GPU-a", 5)
+gpus.read("MIG-y", wall)
+print("ready", flush=True)
+while not (error := gpus.read("MIG-y", wall).error):
+    time.sleep(0.01)
+print(json.dumps([error, gpus.read("MIG-y", wall).error, gpus.layout("GPU-a", 6), gpus.read("GPU-a", wall).energy_mj]))
+"""
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    nvml.write("devices 1\ndevice 0 uuid GPU-a\ndevice 0 mig 1\ndevice 0 energy 8000 0 1700000000000")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    invalid, missing, layout, energy = json.loads(out)
+    assert (invalid, missing) == ("Invalid Argument", "Not Found")
+    assert layout == [["GPU-a", 6, "", "", None, None, 0, 0, 7, 0]]
+    assert energy == 8_000
+
+
+def test_processes_have_an_owner_and_an_executable_and_no_command_line(nvml: FakeNvml) -> None:
+    with subprocess.Popen(
+        ["sleep", "SECRET", "60"], executable=shutil.which("sleep"), stderr=subprocess.DEVNULL
+    ) as gone:
+        gone.wait()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)  # SECRET"]) as process:
+        try:
+            nvml.write(
+                MIG
+                + f"""\
+    device 0 process {process.pid} 512 5 0
+    device 0 process {process.pid} 100
+    device 0 process {gone.pid} 9
+"""
+            )
+            first, again = nvml.run(
+                OPEN
+                + """
+gpus.layout("GPU-a", 5)
+print(json.dumps([gpus.processes("GPU-a", 6), gpus.processes("GPU-a", 7)]))
+"""
+            )
+        finally:
+            process.kill()
+    assert [row[0] for row in first] == ["MIG-y", "GPU-a"], "a process that has gone is left out"
+    assert [row[:-3] for row in first] == [row[:-3] for row in again], "the same process is told to be the same"
+    for row in first:
+        assert (row[2], row[4], row[5]) == (process.pid, os.getuid(), pwd.getpwuid(os.getuid()).pw_name)
+        assert row[6] == Path(sys.executable).resolve().name
+    assert first[0][7:] == [6, 6, 512]
+    assert "SECRET" not in json.dumps(first)
+
+
+def test_processes_of_a_gpu_that_does_not_answer_are_not_known(nvml: FakeNvml) -> None:
+    nvml.write("devices 1\ndevice 0 uuid GPU-a\nerror nvmlDeviceGetComputeRunningProcesses_v3 0 GPU_IS_LOST")
+    assert nvml.run(OPEN + 'print(json.dumps(gpus.processes("GPU-a", 6)))') is None

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport
+from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Reading, Window
+from slurm_gpucost.services.gathering import Drained
 from slurm_gpucost.services.sampler import Sampler
 
 START = 1_700_000_000_000
 SOON = 0.005
+NOTHING = Drained(None, [], [], [])
 
 
 class Clock:
@@ -38,6 +41,10 @@ class Board:
         self.free = threading.Event()
         self.opened = self.closed = 0
         self.reads: dict[str, int] = {}
+        self.mig: dict[str, list[str]] = {}
+        """GPU -> its MIG instances, where MIG is on."""
+        self.pids: dict[str, list[int]] = {}
+        self.looks = 0
 
     def open(self) -> None:
         self._wait("open")
@@ -48,8 +55,24 @@ class Board:
     def devices(self, now_ms: int) -> list[DeviceReport]:
         self._wait("devices")
         return [
-            DeviceReport(uuid, uuid.encode(), now_ms, "h", "A100", "", n, n, "", None, None, "550")
+            DeviceReport(uuid, uuid.encode(), now_ms, "h", "A100", "", n, n, "", None, self._mode(uuid), "550")
             for n, uuid in enumerate(self.uuids)
+        ]
+
+    def _mode(self, uuid: str) -> int | None:
+        return 1 if uuid in self.mig else None
+
+    def layout(self, device: str, now_ms: int) -> list[MigInstance]:
+        instances = [
+            MigInstance(device, now_ms, uuid, "1g.10gb", n, 0, 1, 1, 7, 9728) for n, uuid in enumerate(self.mig[device])
+        ]
+        return instances or [MigInstance(device, now_ms, "", "", None, None, 0, 0, 7, 0)]
+
+    def processes(self, device: str, now_ms: int) -> list[DeviceProcess] | None:
+        self.looks += 1
+        return [
+            DeviceProcess(device, "b", pid, 9, 1000, "ann", "python", now_ms, now_ms, 1)
+            for pid in self.pids.get(device, [])
         ]
 
     def read(self, device: str, clock: Callable[[], int]) -> Reading:
@@ -110,12 +133,12 @@ def test_windows_are_cut_and_come_out_once_and_the_last_with_the_end() -> None:
         sampler.cut(START + 1_500)
         for _ in range(3):
             advance(board, clock, "GPU-a", "GPU-b")
-        inventory, windows = sampler.drain()
+        inventory, windows, *_ = sampler.drain()
         assert [report.device for report in inventory or []] == ["GPU-a", "GPU-b"]
         assert spans(windows) == [("GPU-a", 0, 1_500, 1_500), ("GPU-b", 0, 1_500, 1_500)]
-        assert sampler.drain() == (None, [])
+        assert sampler.drain() == NOTHING
         assert sampler.state == "ok"
-        rest = sampler.stop(5)
+        rest = sampler.stop(5).windows
         assert spans(rest) == [("GPU-a", 1_500, 6_000, 4_500), ("GPU-b", 1_500, 6_000, 4_500)]
         until(lambda: board.closed == 1, "the driver let go of")
 
@@ -137,8 +160,8 @@ def test_a_hang_holds_nobody_up_and_costs_nothing_that_was_observed() -> None:
         assert sampler.state == "hung since 2023-11-14T22:13:24Z"
         began = time.monotonic()
         sampler.cut(START + 2_000)
-        _, windows = sampler.drain()
-        rest = sampler.stop(30)
+        windows = sampler.drain().windows
+        rest = sampler.stop(30).windows
         assert time.monotonic() - began < 5, "a driver known to hang is not waited for"
         assert spans([*windows, *rest]) == [
             ("GPU-a", 0, 2_000, 2_000),
@@ -156,11 +179,11 @@ def test_stop_keeps_to_its_time_when_the_driver_hangs_just_then() -> None:
         board.hang = "GPU-a"
         time.sleep(0.05)
         began = time.monotonic()
-        assert spans(sampler.stop(0.2)) == [("GPU-a", 0, 1_000, 1_000)]
+        assert spans(sampler.stop(0.2).windows) == [("GPU-a", 0, 1_000, 1_000)]
         assert 0.1 < time.monotonic() - began < 5
         board.free.set()
         until(lambda: board.closed == 1, "the driver let go of, once it answered")
-        assert sampler.drain()[1] == []
+        assert sampler.drain().windows == []
 
 
 def test_without_a_driver_it_says_why_and_finds_it_when_it_comes() -> None:
@@ -169,10 +192,10 @@ def test_without_a_driver_it_says_why_and_finds_it_when_it_comes() -> None:
     with sampling(board, clock, retry_seconds=0.02) as sampler:
         until(lambda: board.opened >= 3, "another try")
         assert sampler.state == "no driver: libnvidia-ml.so.1 is not on this host"
-        assert sampler.drain() == (None, [])
+        assert sampler.drain() == NOTHING
         board.missing = None
         until(lambda: sampler.state == "ok", "the driver")
-        inventory, _ = sampler.drain()
+        inventory = sampler.drain().devices
         assert [report.device for report in inventory or []] == ["GPU-a"]
 
 
@@ -187,12 +210,12 @@ def test_a_lost_gpu_is_named_and_the_others_go_on() -> None:
         sampler.drain()
         board.uuids.remove("GPU-b")
         until(lambda: sampler.state.startswith("1 of 2 GPUs cannot be read: the driver does not list"), "its going")
-        inventory, _ = sampler.drain()
+        inventory = sampler.drain().devices
         assert [report.device for report in inventory or []] == ["GPU-a"]
         board.uuids.append("GPU-b")
         board.errors.clear()
         until(lambda: sampler.state == "ok", "its return")
-        assert spans(sampler.stop(5))[-1] == ("GPU-b", 0, 1_000, 1_000)
+        assert spans(sampler.stop(5).windows)[-1] == ("GPU-b", 0, 1_000, 1_000)
 
 
 def test_no_gpu_that_answers_is_told_and_the_driver_opened_anew() -> None:
@@ -221,10 +244,63 @@ def test_a_hang_at_opening_is_seen_too() -> None:
         assert sampler.state == "not started"
         clock.now += 15_000
         assert sampler.state.startswith("hung since 2023-11-14T22:13:20Z")
-        assert sampler.drain() == (None, [])
+        assert sampler.drain() == NOTHING
 
 
 def test_stopping_before_the_start_or_twice_is_no_fault() -> None:
     sampler = Sampler(Board(), 1, Clock())
-    assert sampler.stop(0.1) == []
-    assert sampler.stop(0.1) == []
+    assert sampler.stop(0.1) == NOTHING
+    assert sampler.stop(0.1) == NOTHING
+
+
+def test_mig_instances_are_read_and_a_new_layout_ends_the_old() -> None:
+    board, clock = Board("GPU-a"), Clock()
+    board.mig["GPU-a"] = ["MIG-1", "MIG-2"]
+    with sampling(board, clock) as sampler:
+        advance(board, clock, "GPU-a", "MIG-1", "MIG-2", by=0)
+        advance(board, clock, "GPU-a", "MIG-1", "MIG-2")
+        told = sampler.drain().layouts
+        assert [(one.parent, one.device, one.compute_slices, one.slices_of) for one in told] == [
+            ("GPU-a", "MIG-1", 1, 7),
+            ("GPU-a", "MIG-2", 1, 7),
+        ]
+        board.mig["GPU-a"] = ["MIG-2"]
+        until(lambda: [one.device for one in sampler.drain().layouts] == ["MIG-2"], "the new layout")
+        assert sampler.state == "ok", "an instance that is gone is no GPU that cannot be read"
+        board.mig["GPU-a"] = []
+        until(lambda: [one.device for one in sampler.drain().layouts] == [""], "no layout")
+
+
+def test_processes_are_asked_seldom_and_told_when_they_come_and_go() -> None:
+    board, clock = Board("GPU-a"), Clock()
+    board.pids["GPU-a"] = [41, 42]
+    with sampling(board, clock) as sampler:
+        advance(board, clock, "GPU-a", by=0)
+        come = sampler.drain().processes
+        assert [(p.pid, p.first_seen_ms - START) for p in come] == [(41, 0), (42, 0)]
+        clock.now += 1_000
+        looks = board.looks
+        until(lambda: board.looks >= looks + 2, "another look")
+        assert board.looks < board.reads["GPU-a"] / 2
+        board.pids["GPU-a"] = [42]
+        gone: list[DeviceProcess] = []
+
+        def told() -> bool:
+            gone.extend(sampler.drain().processes)
+            return bool(gone)
+
+        until(told, "its going")
+        assert [(p.pid, p.first_seen_ms - START, p.last_seen_ms - START) for p in gone] == [(41, 0, 1_000)]
+        assert [(p.pid, p.last_seen_ms - START) for p in sampler.stop(5).processes] == [(42, 1_000)]
+
+
+def test_a_hook_hurries_the_next_reading() -> None:
+    board, clock = Board("GPU-a"), Clock()
+    sampler = Sampler(board, 600, clock)
+    sampler.start()
+    try:
+        until(lambda: board.reads.get("GPU-a") == 1, "the first reading")
+        sampler.cut(START)
+        until(lambda: board.reads["GPU-a"] == 2, "the reading after a hook")
+    finally:
+        sampler.stop(5)
