@@ -37,7 +37,13 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
         bring_up_to_date(ledger, settings.shards, batches=1)
         sampler = None
         if settings.nvml_enabled:
-            sampler = Sampler(NvmlGpus(), settings.nvml_interval_seconds, now_ms, hour_offsets_ms(settings))
+            sampler = Sampler(
+                NvmlGpus(),
+                settings.nvml_interval_seconds,
+                now_ms,
+                hour_offsets_ms(settings),
+                idle_percent=settings.idle_threshold_percent,
+            )
             sampler.start()
         engine = Engine(settings, ledger, now_ms, sampler)
         log.info("gpucostd %s: ledger %s, spool %s", __version__, ledger_path, settings.spool)

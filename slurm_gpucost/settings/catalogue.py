@@ -156,7 +156,17 @@ SECTIONS = {
     ),
     "nvml": (
         Setting("enabled", "true or false", flag, True, "Whether to read the NVIDIA driver on this host."),
-        Setting("interval_seconds", "whole number", partial(whole, low=1), 1, "How often it is read."),
+        Setting(
+            "interval_seconds", "whole number", partial(whole, low=1), 5,
+            "How often it is read. The driver buffers utilization in between, and a hook hurries the next reading; stay below 10.",
+        ),
+    ),
+    "findings": (
+        Setting(
+            "idle_threshold_percent", "whole number", partial(whole, low=0), 5,
+            "A leased device whose mean utilization of a minute is below this idles in it. Counts from when it is set; 0: never.",
+        ),
+        Setting("idle_minimum_minutes", "whole number", partial(whole, low=1), 30, "A lease that idled for less is no finding."),
     ),
 }  # fmt: skip
 POOL = (

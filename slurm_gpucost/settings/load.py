@@ -119,6 +119,8 @@ class _Reader:
             slurmd=parts["slurmd"]["command"],
             nvml_enabled=nvml["enabled"],
             nvml_interval_seconds=nvml["interval_seconds"],
+            idle_threshold_percent=parts["findings"]["idle_threshold_percent"],
+            idle_minimum_minutes=parts["findings"]["idle_minimum_minutes"],
             pools=pools,
         )
 

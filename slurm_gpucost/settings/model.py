@@ -65,6 +65,8 @@ class Settings:
     slurmd: str
     nvml_enabled: bool
     nvml_interval_seconds: int
+    idle_threshold_percent: int
+    idle_minimum_minutes: int
     pools: tuple[Pool, ...]
 
     def sku_for(self, gres_type: str, model: str | None) -> tuple[Pool, Sku] | None:

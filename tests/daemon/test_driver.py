@@ -83,6 +83,7 @@ def test_what_a_lease_drew_lies_between_its_hooks(site: Site, nvml: FakeNvml) ->
 
 def test_a_driver_that_hangs_holds_up_nothing(site: Site, nvml: FakeNvml, silent: Path) -> None:
     """Accounting hangs as well."""
+    site.config.write_text(site.config.read_text().replace("\ninterval_seconds = 5\n", "\ninterval_seconds = 1\n"))
     nvml.write(plain(wall_ms()))
     daemon = site.started()
     until(silent.exists)
