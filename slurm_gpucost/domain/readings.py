@@ -74,6 +74,8 @@ class Window:
     """The counter where it was last known inside; what it grew beyond ``energy_mj`` is unobserved energy."""
     energy_epoch: str = ""
     """Counters can be compared only within an epoch: one boot, one load of the driver, no step of the clock."""
+    energy_restarted: int = 0
+    """1: the counter was seen to begin anew since the window before."""
     sm_idle_ms: int = 0
     """The part of ``sm_observed_ms`` in clock minutes whose mean utilization was below the idle threshold."""
     temperature_c_ms: int = 0

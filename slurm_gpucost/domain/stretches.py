@@ -25,16 +25,20 @@ class Stretch:
     source: str = ""
     """What ``energy_mj`` is from: COUNTER or POWER."""
     counter_mj: int | None = None
-    """The counter at the start, where the energy is from it."""
+    """The counter at the start, where it is known and did not begin anew since."""
+    counter_end_mj: int | None = None
+    """The counter at the end, where it is known."""
     epoch: str = ""
+    run: int = 0
+    """Which run of the counter."""
 
     def energy_until(self, at_ms: int) -> int:
         """Energy from the start to ``at_ms``, spread evenly and rounded down, so that parts add up exactly."""
         return (self.energy_mj or 0) * (at_ms - self.start_ms) // (self.end_ms - self.start_ms)
 
 
-def between(first: Reading, second: Reading, epoch: str = "", *, restarted: bool = False) -> Stretch:
-    """What two readings say of the time between them, in the counter's ``epoch`` (that of the second reading).
+def between(first: Reading, second: Reading, epoch: str = "", run: int = 0, *, restarted: bool = False) -> Stretch:
+    """What two readings say of the time between them, in the second one's ``epoch`` and ``run`` of the counter.
 
     A counter that ``restarted`` in between leaves the energy unknown. Without a counter it is the trapezoid of the two
     power readings, in whole mJ, rounded down. Memory, temperature and utilization are the second reading's: each
@@ -57,6 +61,8 @@ def between(first: Reading, second: Reading, epoch: str = "", *, restarted: bool
         None if used is None else used // MIB,
         second.temperature_c,
         source,
-        first.energy_mj if source == COUNTER else None,
+        None if restarted else first.energy_mj,
+        second.energy_mj,
         epoch,
+        run,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from slurm_gpucost.domain.levels import Level, integral
-from slurm_gpucost.domain.readings import COUNTER, UNCERTAINTY_PERMILLE, Window
+from slurm_gpucost.domain.readings import COUNTER, POWER, UNCERTAINTY_PERMILLE, Window
 from slurm_gpucost.domain.stretches import Stretch
 
 MINUTE_MS = 60_000
@@ -46,11 +46,15 @@ class IdleMinutes:
 
 
 class Sums:
-    """[start_ms, end_ms) and the sums of what was observed in it, in one epoch of the counter and from one source."""
+    """[start_ms, end_ms) and the sums of what was observed in it, in one run of the counter and from one source."""
 
-    def __init__(self, start_ms: int, epoch: str = "", idle_percent: int = IDLE_PERCENT) -> None:
+    def __init__(
+        self, start_ms: int, epoch: str = "", run: int = 0, restarted: bool = False, idle_percent: int = IDLE_PERCENT
+    ) -> None:
         self.start_ms = self.end_ms = start_ms
         self.epoch = epoch
+        self.run = run
+        self.restarted = restarted
         self.source = ""
         self._observed = self._energy = self._energy_observed = 0
         self._counter_start: int | None = None
@@ -61,16 +65,15 @@ class Sums:
         self._idle = IdleMinutes(idle_percent)
 
     def takes(self, stretch: Stretch) -> bool:
-        """Whether the stretch can be of this window: no window holds two epochs or two sources of energy."""
-        return self.epoch == stretch.epoch and (not self.source or not stretch.source or self.source == stretch.source)
+        """Whether the stretch can be of this window: no window holds two runs of the counter or two sources."""
+        return self.run == stretch.run and (not self.source or not stretch.source or self.source == stretch.source)
 
     def add(self, stretch: Stretch, start_ms: int, end_ms: int) -> None:
         """Take in the part of the stretch between the two moments."""
         length = end_ms - start_ms
         self.end_ms = end_ms
         self._observed += length
-        if stretch.energy_mj is not None:
-            self._add_energy(stretch, start_ms, end_ms)
+        self._add_energy(stretch, start_ms, end_ms)
         total, observed = integral(stretch.sm, start_ms, end_ms)
         self._sm += total
         self._sm_observed += observed
@@ -89,16 +92,25 @@ class Sums:
 
     def _add_energy(self, stretch: Stretch, start_ms: int, end_ms: int) -> None:
         at_start, at_end = stretch.energy_until(start_ms), stretch.energy_until(end_ms)
-        self.source = stretch.source
-        self._energy += at_end - at_start
-        self._energy_observed += end_ms - start_ms
-        if stretch.source == COUNTER and stretch.counter_mj is not None:
-            if self._counter_start is None:
-                self._counter_start = stretch.counter_mj + at_start
-            self._counter_end = stretch.counter_mj + at_end
+        if stretch.energy_mj is not None:
+            self.source = stretch.source
+            self._energy += at_end - at_start
+            self._energy_observed += end_ms - start_ms
+        if stretch.counter_mj is not None and (stretch.source == COUNTER or start_ms == stretch.start_ms):
+            self._know(stretch.counter_mj + at_start)
+        if stretch.counter_mj is not None and stretch.source == COUNTER:
+            self._know(stretch.counter_mj + at_end)
+        elif stretch.counter_end_mj is not None and end_ms == stretch.end_ms:
+            self._know(stretch.counter_end_mj)
+
+    def _know(self, counter_mj: int) -> None:
+        self._counter_start = counter_mj if self._counter_start is None else self._counter_start
+        self._counter_end = counter_mj
 
     def window(self, device: str) -> Window:
         """The sums as they stand; nothing is added afterwards."""
+        if self.source == POWER:  # a counter that comes and goes says nothing of energy that is from power
+            self._counter_start = self._counter_end = None
         return Window(
             device=device,
             start_ms=self.start_ms,
@@ -118,6 +130,7 @@ class Sums:
             energy_counter_start_mj=self._counter_start,
             energy_counter_end_mj=self._counter_end,
             energy_epoch=self.epoch if self._counter_start is not None else "",
+            energy_restarted=int(self.restarted),
             sm_idle_ms=self._idle.total(),
             temperature_c_ms=self._temperature,
             temperature_peak_c=self._temperature_peak,

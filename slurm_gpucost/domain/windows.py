@@ -46,10 +46,14 @@ class Windower:
         self._offsets = sorted({0, *(offset % HOUR_MS for offset in offsets_ms)})
         self._cuts: list[int] = []
         self._last: Reading | None = None
-        self._counter: tuple[str, int | None] = ("", None)
-        """The last epoch that a reading named, and the counter when last known in it."""
-        self._restarts = 0
-        """How often the counter or the clock went back within that epoch."""
+        self._counter: tuple[str, int | None] | None = None
+        """The epoch that readings named last, and the counter when last known in it."""
+        self._run = 0
+        """Which run of the counter: it began anew so often."""
+        self._closed_run = 0
+        """That of the window before."""
+        self._steps = 0
+        """How often the clock went back within that epoch."""
         self._pending: deque[Stretch] = deque()
         self._open: Sums | None = None
         self._done: list[Window] = []
@@ -70,11 +74,12 @@ class Windower:
         restarted = self._follow_counter(reading)
         if newest is not None and reading.at_ms < newest:
             self._clock_stepped_back()
-            self._restarts += 0 if restarted else 1
+            self._run += 1
+            self._steps += 1
         elif last is not None and reading.at_ms - last.at_ms <= self._max_gap_ms:
             counted_before = any(start < reading.at_ms and last.at_ms < end for start, end in self._before)
             if not counted_before:
-                self._pending.append(between(last, reading, self._epoch, restarted=restarted))
+                self._pending.append(between(last, reading, self._epoch, self._run, restarted=restarted))
         self._last = reading
 
     def cut(self, at_ms: int) -> None:
@@ -105,21 +110,25 @@ class Windower:
 
     @property
     def _epoch(self) -> str:
-        named, _ = self._counter
-        return f"{named}+{self._restarts}" if self._restarts else named
+        named, _ = self._counter or ("", None)
+        return f"{named}+{self._steps}" if self._steps else named
 
     def _follow_counter(self, reading: Reading) -> bool:
         """Whether the counter began anew since it was last known."""
+        if self._counter is None:
+            self._counter = (reading.epoch, reading.energy_mj)
+            return False
         named, known = self._counter
         if reading.epoch != named:
-            self._counter, self._restarts = (reading.epoch, reading.energy_mj), 0
-            return known is not None
+            self._counter, self._steps = (reading.epoch, reading.energy_mj), 0
+            self._run += 1
+            return True
         if reading.energy_mj is None:
             return False
         self._counter = (named, reading.energy_mj)
         if known is None or reading.energy_mj >= known:
             return False
-        self._restarts += 1
+        self._run += 1
         return True
 
     def _newest(self) -> int | None:
@@ -150,7 +159,7 @@ class Windower:
             if self._open and self._boundary_after(self._open.start_ms) <= at:
                 self._shut()
             if self._open is None:
-                self._open = Sums(at, stretch.epoch, self._idle_percent)
+                self._open = Sums(at, stretch.epoch, stretch.run, stretch.run != self._closed_run, self._idle_percent)
             until = min(stretch.end_ms, self._boundary_after(at))
             self._open.add(stretch, at, until)
             at = until
@@ -158,6 +167,7 @@ class Windower:
     def _shut(self) -> None:
         if self._open:
             self._done.append(self._open.window(self.device))
+            self._closed_run = self._open.run
             self._open = None
 
     def _boundary_after(self, at_ms: int) -> int:

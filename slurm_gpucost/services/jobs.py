@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from slurm_gpucost.domain.apportion import Key
 from slurm_gpucost.domain.units import MJ_PER_KWH, MS, OPEN_END_MS, decimal_text
+from slurm_gpucost.domain.usage import Used
 from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.services.usage import usage
 from slurm_gpucost.settings import Settings
 
 
@@ -34,13 +37,27 @@ def jobs(settings: Settings, queries: Queries, wanted: Filter) -> list[dict[str,
     others = {key: _list(getattr(wanted, key)) for key in ("job_ids", "states", "partitions", "clusters")}
     attempts = queries.ask("attempts", **span, **owners, **others)
     leases: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
-    for lease in queries.ask("leases", **span, **owners):
+    found = queries.ask("leases", **span, **owners)
+    used = _usage(queries, found)
+    for lease in found:
+        lease["used"] = used.get((lease["cluster"], lease["job_id"], lease["submit_ms"], lease["n"]))
         leases.setdefault((lease["cluster"], lease["job_id"], lease["submit_ms"]), []).append(lease)
     upto = {row["cluster"]: row["at_ms"] for row in queries.ask("last_polls") if row["witness"] == "sacct"}
     return [
         _attempt(settings, row, leases.get((row["cluster"], row["job_id"], row["submit_ms"]), []), upto)
         for row in attempts
     ]
+
+
+def _usage(queries: Queries, leases: list[dict[str, Any]]) -> dict[Key, Used]:
+    """What each lease of a named device used, from its start to its end."""
+    named = [lease for lease in leases if lease["device"]]
+    if not named:
+        return {}
+    start = min(lease["start_ms"] for lease in named)
+    end = max(lease["end_ms"] or OPEN_END_MS for lease in named)
+    measured = usage(queries, start, end, {lease["device"] for lease in named})
+    return {key: used for device in measured.devices.values() for key, used in device.leases.items()}
 
 
 def _list(values: Sequence[object] | None) -> str | None:
@@ -102,7 +119,7 @@ def _share(lease: dict[str, Any]) -> Fraction:
 
 def _lease(settings: Settings, lease: dict[str, Any]) -> dict[str, Any]:
     found = settings.sku_for(lease["gres_type"], lease["model"])
-    energy, energy_ms, percent_ms, sm_ms, peak = json.loads(lease["usage"]) if lease["usage"] else [None] * 5
+    used: Used = lease["used"] or Used()
     held_ms = lease["end_ms"] - lease["start_ms"] if lease["end_ms"] else None
     return {
         "node": lease["node"],
@@ -120,13 +137,25 @@ def _lease(settings: Settings, lease: dict[str, Any]) -> dict[str, Any]:
         "epilog": _plain(Fraction(lease["epilog_ms"], MS)) if lease["epilog_ms"] else None,
         "gres": f"{lease['gres_name']}:{lease['gres_type']}" if lease["gres_type"] else lease["gres_name"],
         "sku": found[1].name if found else None,
-        # Of a shared device, its share of what the device drew.
-        "energy_kwh": decimal_text(_share(lease) * Fraction(energy or 0, MJ_PER_KWH), 6) if energy_ms else None,
-        "energy_coverage": _ratio(energy_ms, held_ms),
-        "utilization_percent": decimal_text(Fraction(percent_ms or 0, sm_ms), 1) if sm_ms else None,
-        "utilization_coverage": _ratio(sm_ms, held_ms),
-        "memory_peak_mib": peak,
+        # Of a shared device, its share of what the device drew; utilization and memory are the device's.
+        "energy_kwh": decimal_text(Fraction(used.energy_mj, MJ_PER_KWH), 6) if used.energy_observed_ms else None,
+        "energy_coverage": _ratio(used.energy_observed_ms, held_ms),
+        "energy_source": used.energy_source or None,
+        "energy_uncertainty_percent": _percent(used) if used.energy_observed_ms else None,
+        "utilization_percent": _mean(used.sm_percent_ms, used.sm_observed_ms, 1),
+        "utilization_coverage": _ratio(used.sm_observed_ms, held_ms),
+        "memory_mean_mib": _mean(used.memory_used_mib_ms, used.memory_observed_ms, 0),
+        "memory_peak_mib": used.memory_used_peak_mib if used.memory_observed_ms else None,
+        "memory_coverage": _ratio(used.memory_observed_ms, held_ms),
     }
+
+
+def _mean(total: int, length_ms: int, digits: int) -> str | None:
+    return decimal_text(Fraction(total, length_ms), digits) if length_ms else None
+
+
+def _percent(used: Used) -> str:
+    return decimal_text(Fraction(used.energy_uncertainty_permille, 10), 1)
 
 
 def _ratio(part: int | None, whole: int | None) -> str | None:

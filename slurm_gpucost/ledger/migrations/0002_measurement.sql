@@ -6,6 +6,7 @@ ALTER TABLE usage_window ADD COLUMN energy_uncertainty_permille INTEGER NOT NULL
 ALTER TABLE usage_window ADD COLUMN energy_counter_start_mj INTEGER;
 ALTER TABLE usage_window ADD COLUMN energy_counter_end_mj INTEGER;
 ALTER TABLE usage_window ADD COLUMN energy_epoch TEXT NOT NULL DEFAULT '';
+ALTER TABLE usage_window ADD COLUMN energy_restarted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE usage_window ADD COLUMN sm_idle_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE usage_window ADD COLUMN temperature_c_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE usage_window ADD COLUMN temperature_peak_c INTEGER NOT NULL DEFAULT 0;

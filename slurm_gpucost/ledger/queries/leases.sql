@@ -1,5 +1,4 @@
--- Leases of the attempts that overlap [:start_ms, :end_ms), with what the driver saw of their devices meanwhile.
--- A window that reaches beyond its lease counts by the part inside. share_den 0: the config does not say.
+-- Leases of the attempts that overlap [:start_ms, :end_ms). share_den 0: the config does not say.
 WITH overlapping AS MATERIALIZED (
   SELECT * FROM lease
   WHERE start_ms < :end_ms AND end_ms >= :start_ms AND (end_ms > :start_ms OR start_ms = end_ms)
@@ -11,17 +10,7 @@ WITH overlapping AS MATERIALIZED (
 )
 SELECT l.cluster, l.job_id, l.submit_ms, l.n, l.node, l.device, l.gres_index, l.gres_name, l.gres_type, l.units,
   l.share_num, l.share_den, l.start_ms, nullif(l.end_ms, 4611686018427387903) AS end_ms, l.suspended,
-  l.device_evidence, l.start_evidence, l.end_evidence, l.prolog_ms, l.epilog_ms, d.model,
-  (SELECT json_array(
-      sum(w.energy_mj * part_ms / (w.end_ms - w.start_ms)), sum(w.energy_observed_ms * part_ms / (w.end_ms - w.start_ms)),
-      sum(w.sm_percent_ms * part_ms / (w.end_ms - w.start_ms)), sum(w.sm_observed_ms * part_ms / (w.end_ms - w.start_ms)),
-      max(w.memory_used_peak_mib))
-    FROM (
-      SELECT *, CASE WHEN end_ms < l.end_ms THEN end_ms ELSE l.end_ms END
-        - CASE WHEN start_ms > l.start_ms THEN start_ms ELSE l.start_ms END AS part_ms
-      FROM usage_window
-      WHERE device = l.device AND start_ms < l.end_ms AND end_ms > l.start_ms
-    ) w) AS usage
+  l.device_evidence, l.start_evidence, l.end_evidence, l.prolog_ms, l.epilog_ms, d.model
 FROM overlapping l
 LEFT JOIN device d ON d.device = l.device
 WHERE (:users IS NULL OR l.user IN (SELECT value FROM json_each(:users)))

@@ -18,7 +18,7 @@ from slurm_gpucost.ledger.store import Ledger, open_ledger, open_readonly
 from tests.unit.builders import T0, accounting
 
 NAMES = sorted(f.name[:-4] for f in resources.files(queries).iterdir() if f.name.endswith(".sql"))
-NONE = dict.fromkeys(["clusters", "users", "accounts", "job_ids", "states", "partitions"])
+NONE = dict.fromkeys(["devices", "clusters", "users", "accounts", "job_ids", "states", "partitions"])
 
 
 def test_there_are_questions() -> None:
