@@ -1,10 +1,10 @@
 """Usage windows: what the driver said of a device between two moments, from readings to sums.
 
 Time is divided by boundaries: the moments a hook ran, and clock hours. What two good readings not too far apart
-enclose is observed. Between two boundaries, whatever was observed becomes one window, which reaches from its
-first observed millisecond to its last and may have unobserved time inside (``observed_ms`` is then less than its
-length). A window is no longer than an hour, because every clock hour is a boundary. Where the energy counter begins
-anew (another boot, another load of the driver, a counter that went back, a clock that did), so does a window.
+enclose is observed. Between two boundaries, each piece of observed time becomes one window: there is no unobserved
+time in it, so that spreading its sums evenly over it claims nothing of the time around. A window is no longer than
+an hour, because every clock hour is a boundary. Where the energy counter begins anew (another boot, another load of
+the driver, a counter that went back, a clock that did), so does a window.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Windower:
     def _count(self, stretch: Stretch) -> None:
         self._counted = (self._counted[0] if self._counted else stretch.start_ms, stretch.end_ms)
         at = stretch.start_ms
-        if self._open and not self._open.takes(stretch):
+        if self._open and (self._open.end_ms < stretch.start_ms or not self._open.takes(stretch)):
             self._shut()
         while at < stretch.end_ms:
             if self._open and self._boundary_after(self._open.start_ms) <= at:

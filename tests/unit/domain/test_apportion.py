@@ -172,13 +172,13 @@ class Life:
 def histories(draw: st.DrawFn) -> tuple[list[Life], list[Window], int]:
     """Lives of a counter, and the windows that a daemon that is stopped, killed and started makes of them.
 
-    A reset of the GPU alone happens before its eyes, and is not followed by a kill: else nothing would tell it from
-    consumption, and a part of what was drawn would count as unobserved. (A GPU is not reset while NVML is held.)
+    A reset of the GPU alone happens before its eyes, and some window after it is kept; else the node is booted, for
+    nothing would tell a reset from consumption: a part of what was drawn would count as unobserved, and none twice.
     """
     at, counter, boots = 0, draw(st.integers(0, 10**6)), 0
     lives, windows = [Life("boot 0")], []
     windower = Windower(D)
-    seen = reset = False
+    seen, reset_at = False, -1
     for _ in range(draw(st.integers(2, 30))):
         at += draw(st.sampled_from([1_000, 1_000, 2_500, 5_000, 30_000, 3_000_000]))
         match draw(st.sampled_from(["read"] * 8 + ["error", "reset", "boot", "stop", "kill", "cut", "flush"])):
@@ -191,16 +191,15 @@ def histories(draw: st.DrawFn) -> tuple[list[Life], list[Window], int]:
             case "flush":
                 windows += windower.flush(at)
                 continue
-            case "stop":
-                windows += windower.close(at)
-                windower, seen, reset = Windower(D), False, False
-                continue
-            case "kill" if not reset:
-                windows += windower.flush(at)
-                windower, seen = Windower(D), False
+            case ("stop" | "kill") as how:
+                windows += windower.close(at) if how == "stop" else windower.flush(at)
+                if reset_at >= 0 and not any(one.end_ms > reset_at for one in windows):
+                    boots += 1
+                    lives.append(Life(f"boot {boots}"))
+                windower, seen, reset_at = Windower(D), False, -1
                 continue
             case "reset" if seen and counter:
-                counter, reset = draw(st.integers(0, counter - 1)), True
+                counter, reset_at = draw(st.integers(0, counter - 1)), at
                 lives.append(Life(lives[-1].epoch))
             case "boot":
                 boots += 1

@@ -116,13 +116,14 @@ def timeline(readings: list[Reading]) -> list[Slot]:
 
 
 def buckets(slots: list[Slot], edges: list[int]) -> list[list[Slot]]:
-    """The slots of each window: no edge inside, one run of the counter, one source of energy."""
+    """The slots of each window: no edge and no gap inside, one run of the counter, one source of energy."""
     found: list[list[Slot]] = []
     before: tuple[int, int] | None = None
     for slot in slots:
         key = (sum(1 for edge in edges if edge <= slot.at), slot.run)
         sources = {s.source for s in found[-1]} - {""} if found else set()
-        if key != before or (slot.source and sources and slot.source not in sources):
+        gap = bool(found) and found[-1][-1].at + SLOT < slot.at
+        if gap or key != before or (slot.source and sources and slot.source not in sources):
             found.append([])
         before = key
         found[-1].append(slot)
@@ -349,8 +350,9 @@ def test_what_the_counter_grew_by_in_a_gap_is_known_and_no_window_claims_it() ->
     lost = read(1_500, error="GPU is lost")
     for reading in (read(0, 0), read(1_000, 10), lost, read(60_000, 700), read(61_000, 707)):
         windower.add(reading)
-    (window,) = windower.close(99_000)
-    assert (window.energy_mj, window.observed_ms, window.unobserved_mj) == (17, 2_000, 690)
+    first, second = windower.close(99_000)
+    assert (first.energy_mj, first.end_ms, second.energy_mj, second.start_ms) == (10, 1_000, 7, 60_000)
+    assert (first.energy_counter_end_mj, second.energy_counter_start_mj, second.energy_restarted) == (10, 700, 0)
 
 
 def test_without_a_counter_power_is_integrated() -> None:
@@ -405,16 +407,7 @@ def test_an_error_between_two_readings_leaves_the_time_between_them_unobserved()
     windower = Windower("GPU-a")
     for reading in (read(0, 0), read(1_000, 10), read(1_500, error="GPU is lost"), read(2_000, 20), read(3_000, 30)):
         windower.add(reading)
-    (window,) = windower.close(9_000)
-    assert (window.start_ms, window.end_ms, window.observed_ms, window.energy_mj) == (0, 3_000, 2_000, 20)
-
-
-def test_a_cut_in_unobserved_time_still_parts_what_is_before_from_what_is_after() -> None:
-    windower = Windower("GPU-a")
-    for reading in (read(0, 0), read(1_000, 10), read(1_500, error="GPU is lost"), read(5_000, 20), read(6_000, 30)):
-        windower.add(reading)
-    windower.cut(3_000)
-    assert [(w.start_ms, w.end_ms) for w in windower.close(9_000)] == [(0, 1_000), (5_000, 6_000)]
+    assert [(w.start_ms, w.end_ms, w.energy_mj) for w in windower.close(9_000)] == [(0, 1_000, 10), (2_000, 3_000, 10)]
 
 
 def test_after_the_clock_stepped_back_time_is_counted_once() -> None:
