@@ -27,9 +27,13 @@ def levels(start_ms: int, end_ms: int, samples: Iterable[tuple[int, int]], avera
 
     def fill(since: int, until: int, percent: int) -> None:
         nonlocal at
-        if until > max(since, at):
-            found.append((max(since, at), until, percent))
-            at = until
+        since = since if since > at else at
+        if until <= since:
+            return
+        if found and found[-1][2] == percent and found[-1][1] == since:
+            since = found.pop()[0]  # the same goes on: sums are the cheaper the fewer levels there are
+        found.append((since, until, percent))
+        at = until
 
     last: int | None = None
     for sampled_at, percent in sorted(samples):

@@ -180,7 +180,7 @@ class NvmlGpus:
         for sample in samples:
             at_us = sample.timeStamp
             if at_us > seen:
-                newest = max(newest, at_us)
+                newest = at_us if at_us > newest else newest
                 percent = _percent(getattr(sample.sampleValue, member))
                 if percent is not None:
                     found.append((at_us // 1000, percent))
