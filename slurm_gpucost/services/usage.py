@@ -74,18 +74,14 @@ def load(queries: Queries, start_ms: int, end_ms: int, devices: Iterable[str] | 
     holdings: dict[str, list[Holding]] = {}
     released: dict[Key, int] = {}
     for row in queries.ask("holdings", **span):
-        holdings.setdefault(row["device"], []).extend(_held(row, slices.get(row["device"], Fraction(1))))
+        holdings.setdefault(row["device"], []).append(_held(row, slices.get(row["device"], Fraction(1))))
         released[_key(row)] = row["released_ms"]
     return Measured(instances, windows, holdings, released)
 
 
-def _held(row: dict[str, Any], of_gpu: Fraction) -> list[Holding]:
+def _held(row: dict[str, Any], of_gpu: Fraction) -> Holding:
     share = Fraction(row["share_num"], row["share_den"]) * of_gpu if row["share_den"] else Fraction(0)
-    resumed_ms = row["end_ms"] - row["suspended_ms"]
-    found = [Holding(_key(row), row["start_ms"], resumed_ms, share, False, row["user"])]
-    if row["suspended_ms"]:
-        found.append(Holding(_key(row), resumed_ms, row["end_ms"], share, True, row["user"]))
-    return found
+    return Holding(_key(row), row["start_ms"], row["end_ms"], share, bool(row["suspended"]), row["user"])
 
 
 def _slices(queries: Queries) -> dict[str, Fraction]:
