@@ -70,7 +70,7 @@ def test_leases_idle_and_the_gap_add_up_to_the_counter(settings: Settings, ledge
     lease = first["leases"][0]
     assert (lease["energy_kwh"], lease["energy_coverage"], lease["energy_source"]) == ("0.025000", "1.000", "counter")
     assert (lease["energy_uncertainty_percent"], lease["utilization_percent"]) == ("5.0", "0.0")
-    assert second["leases"][0]["energy_coverage"] == "0.524"
+    assert second["leases"][0]["energy_coverage"] == "0.510"
 
 
 def test_nothing_measured_is_null_and_no_zero(settings: Settings, ledger: Ledger) -> None:
