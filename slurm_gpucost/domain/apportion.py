@@ -46,6 +46,8 @@ class Segment(NamedTuple):
     def part(self, quantity: int) -> int:
         """The part of one of the window's quantities that lies in this segment."""
         since, length = self.window.start_ms, self.window.end_ms - self.window.start_ms
+        if not quantity or length == self.end_ms - self.start_ms:
+            return quantity
         return quantity * (self.end_ms - since) // length - quantity * (self.start_ms - since) // length
 
     @property

@@ -75,7 +75,7 @@ class Window:
     energy_epoch: str = ""
     """Counters can be compared only within an epoch: one boot, one load of the driver, no step of the clock."""
     energy_restarted: int = 0
-    """1: the counter was seen to begin anew since the window before."""
+    """1: the counter was seen to begin anew since the last window that knew it."""
     sm_idle_ms: int = 0
     """The part of ``sm_observed_ms`` in clock minutes whose mean utilization was below the idle threshold."""
     temperature_c_ms: int = 0

@@ -130,7 +130,7 @@ class Sums:
             energy_counter_start_mj=self._counter_start,
             energy_counter_end_mj=self._counter_end,
             energy_epoch=self.epoch if self._counter_start is not None else "",
-            energy_restarted=int(self.restarted),
+            energy_restarted=int(self.restarted and self._counter_start is not None),
             sm_idle_ms=self._idle.total(),
             temperature_c_ms=self._temperature,
             temperature_peak_c=self._temperature_peak,

@@ -50,8 +50,8 @@ class Windower:
         """The epoch that readings named last, and the counter when last known in it."""
         self._run = 0
         """Which run of the counter: it began anew so often."""
-        self._closed_run = 0
-        """That of the window before."""
+        self._counted_run = 0
+        """That of the last window that knew the counter."""
         self._steps = 0
         """How often the clock went back within that epoch."""
         self._pending: deque[Stretch] = deque()
@@ -159,15 +159,17 @@ class Windower:
             if self._open and self._boundary_after(self._open.start_ms) <= at:
                 self._shut()
             if self._open is None:
-                self._open = Sums(at, stretch.epoch, stretch.run, stretch.run != self._closed_run, self._idle_percent)
+                self._open = Sums(at, stretch.epoch, stretch.run, stretch.run != self._counted_run, self._idle_percent)
             until = min(stretch.end_ms, self._boundary_after(at))
             self._open.add(stretch, at, until)
             at = until
 
     def _shut(self) -> None:
         if self._open:
-            self._done.append(self._open.window(self.device))
-            self._closed_run = self._open.run
+            window = self._open.window(self.device)
+            self._done.append(window)
+            if window.energy_counter_start_mj is not None:
+                self._counted_run = self._open.run
             self._open = None
 
     def _boundary_after(self, at_ms: int) -> int:

@@ -69,7 +69,7 @@ def load(queries: Queries, start_ms: int, end_ms: int, devices: Iterable[str] | 
     span = {"devices": every, "start_ms": start_ms, "end_ms": end_ms}
     windows: dict[str, list[Window]] = {}
     for row in queries.ask("usage_windows", **span):
-        windows.setdefault(row["device"], []).append(Window(**row))
+        windows.setdefault(row["device"], []).append(Window(*row.values()))  # columns stand in the order of fields
     slices = _slices(queries)
     holdings: dict[str, list[Holding]] = {}
     released: dict[Key, int] = {}

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from slurm_gpucost.services.queries import open_queries
+from slurm_gpucost.services.usage import usage
+from slurm_gpucost.settings import load
 from tests.daemon.site import Site, until
 from tests.fakenvml.build import build
 from tests.fakenvml.harness import FakeNvml
@@ -125,3 +128,62 @@ def test_it_ends_in_time_while_accounting_gives_no_answer(site: Site, silent: Pa
     site.end(daemon, 10)
     assert time.monotonic() - began < 10
     site.assert_holds(range(1, 31))
+
+
+def test_a_daemon_that_is_killed_and_started_loses_no_energy(site: Site, nvml: FakeNvml) -> None:
+    nvml.write(plain(wall_ms()))
+    first = site.started()
+    until(lambda: site.ask("SELECT count(*) FROM device_report") == [(2,)])
+    time.sleep(1.2)
+    site.event(1)
+    time.sleep(1.5)
+    site.event(1, "epilog")
+    until(lambda: len(site.ask("SELECT * FROM usage_window WHERE device = 'GPU-a'")) >= 2)
+    first.kill()
+    first.wait()
+    second = site.started()
+    time.sleep(1.2)
+    site.event(2)
+    time.sleep(1.2)
+    site.end(second)
+    with open_queries(load(site.config), site.ledger) as queries:
+        found = usage(queries, 0, wall_ms() + 60_000).devices
+    columns = "min(energy_counter_start_mj), max(energy_counter_end_mj), sum(energy_mj), count(DISTINCT energy_epoch)"
+    for share, device in enumerate(("GPU-a", "GPU-b"), 1):
+        ((low, high, windows, epochs),) = site.ask(f"SELECT {columns} FROM usage_window WHERE device = '{device}'")
+        assert found[device].total_mj == high - low, "leases, idle time and the gap are what the counter grew by"
+        assert found[device].unobserved.restarts == 0
+        lost = found[device].unobserved.energy_mj
+        assert lost == high - low - windows > WATTS * 500 // share, "the time of the kill is a gap of known energy"
+        assert epochs == 1
+
+
+def test_what_the_driver_lists_is_kept(site: Site, nvml: FakeNvml) -> None:
+    nvml.write(
+        plain(wall_ms())
+        + f"device 0 process {os.getpid()} 512\n"
+        + "device 1 mig 1\ndevice 1 mig_instance MIG-x 1 0 3 7 40192 100\n"
+    )
+    daemon = site.started()
+    until(lambda: site.ask("SELECT count(*) FROM mig_report") == [(2,)])
+    layouts = site.ask("SELECT parent, device, profile, compute_slices, slices_of FROM mig_report ORDER BY parent")
+    assert layouts == [("GPU-a", "", "", 0, 0), ("GPU-b", "MIG-x", "3g.39gb", 3, 7)]
+    until(lambda: site.ask("SELECT count(*) FROM device_process") == [(1,)])
+    time.sleep(1.2)
+    site.event(1)
+    time.sleep(1.2)
+    site.end(daemon)
+    ((device, pid, uid, executable, first, last),) = site.ask(
+        "SELECT device, pid, uid, executable, first_seen_ms, last_seen_ms FROM device_process"
+    )
+    mine = Path("/proc/self/exe").readlink().name
+    assert (device, pid, uid, executable) == ("GPU-a", os.getpid(), os.getuid(), mine)
+    assert first <= last
+    columns = "device, max(memory_used_peak_mib), sum(sm_observed_ms), max(energy_source)"
+    rows = site.ask(f"SELECT {columns} FROM usage_window GROUP BY device ORDER BY device")
+    assert [(row[0], row[2] > 0, row[3]) for row in rows] == [
+        ("GPU-a", True, "counter"),
+        ("GPU-b", False, "counter"),
+        ("MIG-x", False, ""),
+    ]
+    assert rows[2][1] == 100

@@ -202,19 +202,28 @@ print(json.dumps([state, time.monotonic() - began, len(inventory), [astuple(w) f
 
 
 def test_the_sampler_sees_a_counter_start_again(nvml: FakeNvml) -> None:
-    at = time.time_ns() // 1_000_000
-    nvml.write(f"devices 1\ndevice 0 energy 900000000 1000000 {at}\ndevice 0 energy_reset_ms {at + 1_000}\n")
-    windows = nvml.run(
+    plain = f"devices 1\ndevice 0 energy 900000000 1000000 {time.time_ns() // 1_000_000}\n"
+    nvml.write(plain)
+    process = nvml.start(
         PRELUDE
-        + f"""
+        + """
 from slurm_gpucost.services.sampler import Sampler
 sampler = Sampler(gpus, 0.05, wall)
 sampler.start()
-while wall() < {at} + 1_600:
+while sampler.state != "ok":
     time.sleep(0.01)
-print(json.dumps([astuple(w) for w in sampler.stop(5).windows]))
+time.sleep(0.6)
+print("ready", flush=True)
+time.sleep(1.2)
+print(json.dumps([astuple(w) for w in sampler.stop(20).windows]))
 """
     )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    nvml.write(plain + f"device 0 energy_reset_ms {time.time_ns() // 1_000_000 + 200}\n")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    windows = json.loads(out)
     observed = sum(window[3] for window in windows)
     energy, energy_observed = sum(window[4] for window in windows), sum(window[5] for window in windows)
     assert 0 < observed - energy_observed < observed / 2, "the interval of the reset, and no other, is unknown"

@@ -338,6 +338,15 @@ def test_a_counter_that_starts_again_begins_a_window_and_its_interval_is_unknown
     assert (second.energy_counter_start_mj, second.energy_counter_end_mj) == (10, 30)
 
 
+def test_a_cut_before_the_new_counter_is_known_does_not_hide_that_it_began_anew() -> None:
+    windower = Windower("GPU-a")
+    for at, energy in ((0, 5), (1_000, 6), (2_000, 2), (3_000, 9)):
+        windower.add(read(at, energy, epoch="boot"))
+    windower.cut(1_500)
+    told = [(w.energy_counter_start_mj, w.energy_restarted) for w in windower.close(9_000)]
+    assert told == [(5, 0), (None, 0), (2, 1)]
+
+
 def test_a_counter_that_grew_past_the_old_one_since_the_reboot_is_told_by_the_epoch() -> None:
     windower = Windower("GPU-a")
     for at, energy, epoch in ((0, 0, "a"), (1_000, 10, "a"), (2_000, 500, "b"), (3_000, 510, "b")):

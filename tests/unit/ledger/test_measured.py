@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
+from slurm_gpucost.domain.readings import Window
 from slurm_gpucost.ledger import measured
 from slurm_gpucost.ledger.queries import ask
 from slurm_gpucost.ledger.store import Ledger, open_ledger
@@ -55,3 +57,15 @@ def test_a_pid_used_again_is_another_process(ledger: Ledger) -> None:
     with ledger.transaction() as db:
         measured.add_processes(db, [SIGHTS[0], SIGHTS[0]._replace(started_ticks=78), SIGHTS[0]._replace(boot_id="b")])
     assert ledger.connection.execute("SELECT count(*) FROM device_process").fetchone() == (3,)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("usage_window", tuple(field.name for field in fields(Window))),
+        ("mig_report", MigInstance._fields),
+        ("device_process", DeviceProcess._fields),
+    ],
+)
+def test_columns_stand_in_the_order_of_fields(ledger: Ledger, table: str, columns: tuple[str, ...]) -> None:
+    assert tuple(row[1] for row in ledger.connection.execute(f"PRAGMA table_info({table})")) == columns
