@@ -71,7 +71,7 @@ def rootfs(suite: str) -> Path:
         mirror = os.environ.get("GPUCOST_TEST_MIRROR")
         options = ["--variant=minbase", "--mode=root", f"--include={','.join(PACKAGES)}"]
         # forky's Release file is past its date for weeks at a time.
-        options += ["--aptopt=Acquire::Check-Valid-Until \"false\""]
+        options += ['--aptopt=Acquire::Check-Valid-Until "false"']
         # A boot needs no package lists and no documentation.
         options += [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")]
         _run([*mountable(), "mmdebstrap", *options, suite, str(target), *([mirror] if mirror else [])])
