@@ -38,7 +38,9 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 
 mkdir -p "$root/opt/gpucost" "$root/opt/site" "$root/scratch/seen" "$root/etc/slurm" "$root/etc/gpucost"
 # Not sticky: users add to one another's files here, which protected_regular forbids in a sticky directory.
+: >"$root/scratch/seen/jobs"
 chmod 777 "$root/scratch" "$root/scratch/seen"
+chmod 666 "$root/scratch/seen/jobs"
 for part in "$repository:gpucost" "$site:site"; do
   mount --bind "${part%:*}" "$root/opt/${part##*:}"
   mount -o remount,bind,ro "$root/opt/${part##*:}"

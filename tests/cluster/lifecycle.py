@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from tests.cluster.cluster import HERE, Cluster
 from tests.cluster.scenario import Site
-from tests.cluster.workload import batch
+from tests.cluster.workload import batch, seen
 
+UNTIL_TOLD = 'while [ ! -e "/scratch/told.$SLURM_JOB_ID" ]; do sleep 0.3; done'
 SLURM_CONF = (HERE / "lifecycle.conf").read_text()
 GRES_CONF = (HERE / "lifecycle_gres.conf").read_text()
 
@@ -44,11 +45,25 @@ class Play:
         self.jobs[name] = self.cluster.sbatch(script, user, *options)
         return self.jobs[name]
 
+    def scontrol(self, *words: str) -> None:
+        """22.05 takes no order for a job of which slurmdbd has not heard yet."""
+        for _ in range(60):
+            done = self.cluster.run(["scontrol", *words], check=False)
+            if "try again" not in done.stderr:
+                break
+            time.sleep(0.5)
+        assert done.returncode == 0, f"{words}: {done.stderr}"
+
     def running(self, *jobs: int) -> None:
         """Until these jobs run, and a moment more."""
         for job in jobs:
             self.cluster.wait_state(job, "RUNNING", 120)
         time.sleep(1.5)
+
+    def tell(self, *jobs: int) -> None:
+        """End what waits with UNTIL_TOLD: a loaded machine must not end it earlier."""
+        for job in jobs:
+            self.cluster.write(f"/scratch/told.{job}", "")
 
     def ended(self, *jobs: int) -> None:
         """Until the controller has none of them under way."""
@@ -59,7 +74,7 @@ class Play:
         """A requeued job waits two minutes by itself; begun within a second of the requeue it is killed."""
         self.cluster.wait_state(job, "PENDING")
         time.sleep(2)
-        self.cluster.scontrol("update", f"jobid={job}", "starttime=now")
+        self.scontrol("update", f"jobid={job}", "starttime=now")
 
 
 def play(cluster: Cluster) -> Play:
@@ -99,9 +114,9 @@ def salloc_without_srun(p: Play) -> None:
 
 def timed_out(p: Play) -> None:
     """A time limit has whole minutes; the end can be moved to the second. It is enforced every half minute."""
-    job = p.submit("timeout", "alice", batch("saw batch 300"), "--gres=gpu:1", "--time=5")
+    job = p.submit("timeout", "alice", batch("saw batch 600"), "--gres=gpu:1", "--time=5")
     p.running(job)
-    p.cluster.scontrol("update", f"jobid={job}", "EndTime=now+1")
+    p.scontrol("update", f"jobid={job}", "EndTime=now+10")
     p.ended(job)
 
 
@@ -115,7 +130,7 @@ def out_of_memory(p: Play) -> None:
 
 def stubborn(p: Play) -> None:
     """Ignores SIGTERM: dies KillWait after its End."""
-    script = batch("trap '' TERM", "saw batch", "for i in 1 2 3 4 5 6 7 8 9; do sleep 10; done")
+    script = batch("trap '' TERM", "saw batch", "while sleep 1 || true; do true; done")
     job = p.submit("ignores SIGTERM", "carol", script, "--gres=gpu:1")
     p.running(job)
     p.cluster.run(["scancel", str(job)], user="carol")
@@ -123,11 +138,13 @@ def stubborn(p: Play) -> None:
 
 
 def requeued_twice(p: Play) -> None:
-    job = p.submit("requeued twice", "alice", batch("saw batch 5"), "--gres=gpu:1", "--requeue")
+    job = p.submit("requeued twice", "alice", batch("saw batch", UNTIL_TOLD), "--gres=gpu:1", "--requeue")
     for _ in range(2):
         p.running(job)
-        p.cluster.scontrol("requeue", str(job))
+        p.scontrol("requeue", str(job))
         p.begin_now(job)
+    p.running(job)
+    p.tell(job)
     p.ended(job)
 
 
@@ -135,28 +152,30 @@ def requeued_at_once(p: Play) -> None:
     """Within the second in which it began: 22.05 then books no Start for that run, though its hooks ran."""
     job = p.submit("requeued at once", "bob", batch("saw batch 3"), "--gres=gpu:1", "--requeue")
     p.cluster.until(lambda: p.cluster.states(job).get(job) == "RUNNING", "it to run", 120, every=0.05)
-    p.cluster.scontrol("requeue", str(job))
+    p.scontrol("requeue", str(job))
     p.begin_now(job)
     p.ended(job)
 
 
 def suspended_twice(p: Play) -> None:
-    job = p.submit("suspended twice", "alice", batch("saw batch 14"), "--gres=gpu:1")
+    job = p.submit("suspended twice", "alice", batch("saw batch", UNTIL_TOLD), "--gres=gpu:1")
     for _ in range(2):
         p.running(job)
-        p.cluster.scontrol("suspend", str(job))
+        p.scontrol("suspend", str(job))
         time.sleep(3)
-        p.cluster.scontrol("resume", str(job))
+        p.scontrol("resume", str(job))
+    p.running(job)
+    p.tell(job)
     p.ended(job)
 
 
 def ended_while_suspended(p: Play) -> None:
     """By accounting it ended when it was suspended."""
     names = {"cancelled while suspended": "scancel", "requeued while suspended": "scontrol requeue"}
-    jobs = {p.submit(n, "bob", batch("saw batch 60"), "--gres=gpu:1", "--requeue"): how for n, how in names.items()}
+    jobs = {p.submit(n, "bob", batch("saw batch 600"), "--gres=gpu:1", "--requeue"): how for n, how in names.items()}
     p.running(*jobs)
     for job in jobs:
-        p.cluster.scontrol("suspend", str(job))
+        p.scontrol("suspend", str(job))
     time.sleep(5)
     for job, how in jobs.items():
         p.cluster.run(f"{how} {job}")
@@ -166,18 +185,23 @@ def ended_while_suspended(p: Play) -> None:
 
 
 def shrunk(p: Play) -> None:
-    script = batch("saw batch", "srun saw step", "sleep 8", "saw batch 3")
+    script = batch("saw batch", "srun saw step", UNTIL_TOLD, "saw batch 2")
     job = p.submit("shrunk", "alice", script, "--gres=gpu:1", "--nodes=2", "--ntasks=2")
-    p.running(job)
-    time.sleep(1)
-    p.cluster.scontrol("update", f"jobid={job}", "NumNodes=1")
+    both = {"n1", "n2"}
+    p.cluster.until(
+        lambda: {s.node for s in seen(p.cluster) if (s.job, s.where) == (job, "step")} == both, "steps", 120
+    )
+    time.sleep(1.5)
+    p.scontrol("update", f"jobid={job}", "NumNodes=1")
+    time.sleep(1.5)
+    p.tell(job)
     p.ended(job)
 
 
 def held_and_released(p: Play) -> None:
     job = p.submit("held", "bob", batch("saw batch 2"), "--gres=gpu:1", "--hold")
     time.sleep(3)
-    p.cluster.scontrol("release", str(job))
+    p.scontrol("release", str(job))
     p.ended(job)
 
 
@@ -186,10 +210,12 @@ def calm_node(p: Play) -> None:
     on = ("--partition=calm",)
     for n in range(4):
         p.submit(f"back to back {n}", "alice", batch("saw batch 1"), "--gres=gpu:2", *on)
-    p.submit("exclusive", "bob", batch("saw batch 4"), "--exclusive", "--gres=gpu:1", *on)
-    # With a minute's limit it would have to start within two seconds. A deadline ends only what waits.
-    p.submit("deadline", "carol", batch("saw batch"), "--gres=gpu:2", "--deadline=now+62", "--time=1", *on)
-    p.ended(*(p.jobs[name] for name in ("back to back 3", "exclusive", "deadline")))
+    whole = p.submit("exclusive", "bob", batch("saw batch", UNTIL_TOLD), "--exclusive", "--gres=gpu:1", *on)
+    # A deadline ends only what waits: in time for a minute's limit this one would have to start within ten seconds.
+    late = p.submit("deadline", "carol", batch("saw batch"), "--gres=gpu:2", "--deadline=now+70", "--time=1", *on)
+    p.ended(late)
+    p.tell(whole)
+    p.ended(whole)
     words = ["reservationname=kept", "users=carol", "starttime=now", "duration=10", "nodes=n8"]
     p.cluster.scontrol("create", *words)
     job = p.submit("in a reservation", "carol", batch("saw batch 2"), "--gres=gpu:1", "--reservation=kept", *on)
@@ -215,16 +241,19 @@ def mps(p: Play) -> None:
 
 def gang(p: Play) -> None:
     """Two jobs that want all of n7's CPUs and one GPU each take turns of SchedulerTimeSlice."""
-    jobs = [
-        p.submit(f"gang {user}", user, batch("saw batch 8"), "--gres=gpu:1", "--cpus-per-task=16", "--partition=gang")
-        for user in ("alice", "bob")
-    ]
+    words = ("--gres=gpu:1", "--cpus-per-task=16", "--partition=gang")
+    jobs = [p.submit(f"gang {user}", user, batch("saw batch", UNTIL_TOLD), *words) for user in ("alice", "bob")]
+    for job in jobs:
+        shown = ["show", "job", str(job)]
+        p.cluster.until(lambda: "SuspendTime=None" not in p.cluster.scontrol(*shown), f"{job}'s turn to wait", 120)  # noqa: B023
+    time.sleep(2)
+    p.tell(*jobs)
     p.ended(*jobs)
 
 
 def preempted_by_partition(p: Play) -> None:
     jobs = [
-        p.submit(f"preempted in {kind}", user, batch("saw batch 20"), "--gres=gpu:1", f"--partition={kind}")
+        p.submit(f"preempted in {kind}", user, batch("saw batch 600"), "--gres=gpu:1", f"--partition={kind}")
         for user, kind in (("alice", "requeuing"), ("bob", "cancelling"))
     ]
     p.running(*jobs)
@@ -246,7 +275,7 @@ def preempted_by_qos(p: Play) -> None:
     time.sleep(2)
     on = ("--partition=calm",)
     jobs = [
-        p.submit(f"preempted as {qos}", user, batch("saw batch 20"), "--gres=gpu:1", f"--qos={qos}", *on)
+        p.submit(f"preempted as {qos}", user, batch("saw batch 600"), "--gres=gpu:1", f"--qos={qos}", *on)
         for user, qos in (("alice", "weak"), ("bob", "weakest"))
     ]
     p.running(*jobs)

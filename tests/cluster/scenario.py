@@ -160,6 +160,7 @@ def started(row: dict[str, str]) -> bool:
 
 
 def gpus(row: dict[str, str]) -> Fraction:
-    """Devices of AllocTRES: gres/gpu without a type counts all; shards are quarters."""
+    """Devices of AllocTRES: gres/gpu without a type counts all; shards are quarters, mps hundredths."""
     tres = dict(part.split("=") for part in row["AllocTRES"].split(",") if part)
-    return Fraction(tres.get("gres/gpu", 0)) + Fraction(tres.get("gres/shard", 0)) / SHARDS
+    whole, shards, mps = (Fraction(tres.get(f"gres/{name}", 0)) for name in ("gpu", "shard", "mps"))
+    return whole + shards / SHARDS + mps / 100
