@@ -84,3 +84,56 @@ def held_devices(attempt: dict[str, Any]) -> dict[str, frozenset[int]]:
 def ran(attempt: dict[str, Any]) -> bool:
     """22.05 gives a pending job that was cancelled a start equal to its end; it held nothing."""
     return bool(attempt["start"] != attempt["end"] or attempt["leases"])
+
+
+def assert_times_and_owners(site: Site) -> None:
+    """Each attempt that ran is in the ledger once, with sacct's times to the second, state, owner and quantity."""
+    ledger = by_key([attempt for attempt in site.jobs() if attempt["start"] is not None and ran(attempt)])
+    accounting = rows_by_key(site.rows)
+    assert {k: from_ledger(a) for k, a in ledger.items()} == {k: from_sacct(r) for k, r in accounting.items()}
+    for k, row in accounting.items():
+        assert Fraction(ledger[k]["suspended_seconds"]) == suspended(row), k
+
+
+def witnesses(site: Site) -> dict[Key, dict[str, frozenset[int]]]:
+    """What told its devices. Jobs with shards do not: where GresTypes has mps too, Slurm tells them none."""
+    told = {k: {node: i for node, i in held.items() if i} for k, held in saw(site).items()}
+    return {k: held for k, held in told.items() if held}
+
+
+def assert_devices_are_those_seen(site: Site) -> None:
+    ledger, witnessed = by_key(site.jobs()), witnesses(site)
+    assert len(witnessed) > len(rows_by_key(site.rows)) / 2
+    assert {k: held_devices(ledger[k]) for k in witnessed} == witnessed
+
+
+def assert_no_device_is_let_twice(site: Site) -> None:
+    """At no second do two jobs hold the whole of a device, nor shares of more than one.
+
+    Not the two together: when the first of two jobs on a device's shards ends, Slurm 22.05.8 lets the whole device to
+    the next job although the second still holds its shards.
+    """
+    load: dict[tuple[bool, str, int, int], Fraction] = defaultdict(Fraction)
+    for attempt in site.jobs():
+        for lease in attempt["leases"]:
+            share = Fraction(lease["share"])
+            for second in range(lease["start"], lease["end"]) if lease["index"] is not None else ():
+                load[share == 1, lease["node"], lease["index"], second] += share
+    assert load
+    assert {place: share for place, share in load.items() if share > 1} == {}
+
+
+def assert_quantities(site: Site) -> None:
+    """What is held at any time of an attempt is what AllocTRES says."""
+    ledger = by_key(site.jobs())
+    for k, row in rows_by_key(site.rows).items():
+        held: dict[tuple[int, int], Fraction] = defaultdict(Fraction)
+        for lease in ledger[k]["leases"]:
+            held[lease["start"], lease["end"]] += Fraction(lease["share"]) * lease["count"]
+        assert set(held.values()) == ({gpus(row)} if gpus(row) else set()), k
+
+
+def assert_partition(site: Site) -> None:
+    """Every device's time is in exactly one state: gpucost's own check, over all that happened."""
+    found = site.gpucost("reconcile", "-S", "now-1hour", "-E", "now")
+    assert [c for c in found["categories"] if c["category"] == "partition"] == []

@@ -18,6 +18,7 @@ from tests.cluster.workload import batch, seen
 
 UNTIL_TOLD = 'while [ ! -e "/scratch/told.$SLURM_JOB_ID" ]; do sleep 0.3; done'
 SLURM_CONF = (HERE / "lifecycle.conf").read_text()
+GPUS = ("a100=19x12000", "v100=2x6000", "1g.5gb=2x2000", "3g.20gb=1x6000")
 GRES_CONF = (HERE / "lifecycle_gres.conf").read_text()
 
 
@@ -25,8 +26,7 @@ class Lifecycle(Site):
     """Plays every story on one cluster; ``ids`` are the jobs' by name."""
 
     def __init__(self, suite: str) -> None:
-        gpus = ["a100=13x12000", "v100=2x6000", "1g.5gb=2x2000", "3g.20gb=1x6000"]
-        super().__init__(Cluster(suite, slurm_conf=SLURM_CONF, gres_conf=GRES_CONF), gpus)
+        super().__init__(Cluster(suite, slurm_conf=SLURM_CONF, gres_conf=GRES_CONF), GPUS)
         self.ids: dict[str, int] = {}
 
     def play(self) -> None:
@@ -91,8 +91,8 @@ def play(cluster: Cluster) -> Play:
 def plain_kinds(p: Play) -> None:
     """Those that need nothing but a place."""
     p.submit("single", "alice", batch("saw batch 2"), "--gres=gpu:1")
-    p.submit("three gpus", "bob", batch("saw batch 2"), "--gres=gpu:a100:3")
-    p.submit("unequal", "alice", batch("saw batch", "srun saw step 2"), "--gpus=3", "--nodes=2", "--ntasks=3")
+    p.submit("three gpus", "bob", batch("saw batch 8"), "--gres=gpu:a100:3")
+    p.submit("unequal", "alice", batch("saw batch", "srun saw step 8"), "--gpus=3", "--nodes=2", "--ntasks=3")
     p.submit("array", "bob", batch("saw batch 1"), "--gres=gpu:1", "--array=1-5%3")
     p.submit("het", "alice", batch("saw batch 3"), "--gres=gpu:1", ":", "--gres=gpu:v100:1", "--partition=mixed")
     p.submit("steps", "carol", batch("saw batch", "for i in 1 2 3 4 5 6 7 8; do srun saw step; done"), "--gres=gpu:2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,7 +9,17 @@ import pytest
 
 from slurm_gpucost.domain.records import Lease
 from tests.cluster.cluster import HERE
-from tests.cluster.compare import by_key, from_ledger, from_sacct, held_devices, key, ran, rows_by_key, saw
+from tests.cluster.compare import (
+    assert_no_device_is_let_twice,
+    by_key,
+    from_ledger,
+    from_sacct,
+    held_devices,
+    key,
+    ran,
+    rows_by_key,
+    saw,
+)
 from tests.cluster.scenario import BACKFILL, CONTROLLER, LEDGER, MAIN, Scenario, gpus, started
 
 pytestmark = pytest.mark.cluster
@@ -87,19 +96,7 @@ def test_leases_carry_their_shares(scenario: Scenario) -> None:
 
 
 def test_no_device_is_let_twice_at_a_time(scenario: Scenario) -> None:
-    """At no second do two jobs hold the whole of a device, nor shares of more than one.
-
-    Not the two together: when the first of two jobs on a device's shards ends, Slurm 22.05.8 lets the whole device to
-    the next job although the second still holds its shards.
-    """
-    load: dict[tuple[bool, str, int, int], Fraction] = defaultdict(Fraction)
-    for attempt in scenario.jobs():
-        for lease in attempt["leases"]:
-            share = Fraction(lease["share"])
-            for second in range(lease["start"], lease["end"]):
-                load[share == 1, lease["node"], lease["index"], second] += share
-    assert load
-    assert {place: share for place, share in load.items() if share > 1} == {}
+    assert_no_device_is_let_twice(scenario)
 
 
 def test_backfill_alone_gives_the_same_time_without_devices(scenario: Scenario) -> None:
