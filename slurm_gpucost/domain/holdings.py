@@ -129,8 +129,11 @@ def _seen(hooks: list[HookEvent], controller: list[ControllerRow]) -> list[Seen]
     seen: list[Seen] = []
     for node in sorted({*by_hook["prolog"], *by_hook["epilog"], *by_controller}):
         from_controller = by_controller.get(node, [])
-        slots = by_hook["prolog"].get(node) or from_controller or by_hook["epilog"][node]
         counted = {s.slot: s for s in from_controller}
+        slots = by_hook["prolog"].get(node) or from_controller or by_hook["epilog"][node]
+        told = {s.slot for s in slots}
+        if told < counted.keys():  # 24.11 and later: of two types on a node, hooks are told the last one alone
+            slots = [*slots, *(s for s in from_controller if s.slot not in told)]
         for slot in sorted(slots, key=lambda s: (s.name, s.slot)):
             twin = counted.get(slot.slot)
             if slot.witness != "scontrol" and twin is not None:

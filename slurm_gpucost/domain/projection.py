@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent
 from slurm_gpucost.domain.holdings import leases_of
-from slurm_gpucost.domain.matching import match_controller, match_hook
+from slurm_gpucost.domain.matching import along_resizes, match_controller, match_hook
 from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology, Vanished
 
 _FINAL_CONTROLLER_STATES = frozenset(
@@ -60,6 +60,7 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
         found = match_controller(row, attempts)
         if found is not None:
             held.setdefault(found, []).append(row)
+    along_resizes(rows, hooks, held)
     leases = [
         lease
         for i, attempt in enumerate(attempts)

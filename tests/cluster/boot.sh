@@ -1,5 +1,5 @@
 #!/bin/sh
-# Boots a whole Slurm with two nodes inside namespaces of its own. Run by cluster.py:
+# Boots a whole Slurm inside namespaces of its own. Run by cluster.py:
 #   unshare --mount --pid --net --uts --ipc --fork --kill-child boot.sh ROOTFS REPOSITORY SITE HOOKS TOP
 # ROOTFS stays as it is: everything is written to a tmpfs over it. HOOKS is yes or no. TOP is an empty directory; this
 # process's id, as the machine sees it, is left there.
@@ -11,6 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 read -r pid rest </proc/self/stat
 printf '%s\n' "$pid" >"$top/pid"
 more=$(cat "$top/slurm.conf" 2>/dev/null || :)
+more_gres=$(cat "$top/gres.conf" 2>/dev/null || :)
 mount -t tmpfs -o size=4g tmpfs "$top"
 mkdir "$top/upper" "$top/work" "$top/root"
 mount -t overlay -o "lowerdir=$rootfs,upperdir=$top/upper,workdir=$top/work" overlay "$top/root" 2>/dev/null ||
@@ -37,7 +38,9 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 
 mkdir -p "$root/opt/gpucost" "$root/opt/site" "$root/scratch/seen" "$root/etc/slurm" "$root/etc/gpucost"
 # Not sticky: users add to one another's files here, which protected_regular forbids in a sticky directory.
+: >"$root/scratch/seen/jobs"
 chmod 777 "$root/scratch" "$root/scratch/seen"
+chmod 666 "$root/scratch/seen/jobs"
 for part in "$repository:gpucost" "$site:site"; do
   mount --bind "${part%:*}" "$root/opt/${part##*:}"
   mount -o remount,bind,ro "$root/opt/${part##*:}"
@@ -62,4 +65,5 @@ END
   chmod 755 "$root/usr/local/bin/${tool%%:*}"
 done
 printf '%s\n' "$more" >>"$root/etc/slurm/slurm.conf"
+printf '%s\n' "$more_gres" >>"$root/etc/slurm/gres.conf"
 exec chroot "$root" /bin/sh ${BOOT_TRACE:+-x} /inside.sh

@@ -1,4 +1,4 @@
-"""A real Slurm with two nodes of four GPUs, booted in namespaces of its own over a root filesystem that stays clean."""
+"""A real Slurm, by default two nodes of four GPUs, booted in namespaces of its own; its root filesystem stays clean."""
 
 from __future__ import annotations
 
@@ -32,13 +32,15 @@ class CommandFailed(AssertionError):
 class Cluster:
     """``with Cluster("trixie") as cluster``: boots in a few seconds, is gone without a trace afterwards.
 
-    ``hooks=False`` leaves Prolog and Epilog unset. ``slurm_conf`` is added at the end of slurm.conf.
+    ``hooks=False`` leaves Prolog and Epilog unset. ``slurm_conf`` and ``gres_conf`` are added at the end of
+    slurm.conf and gres.conf; each line there that begins with ``NodeName=nN `` gets a slurmd.
     """
 
-    def __init__(self, suite: str, *, hooks: bool = True, slurm_conf: str = "") -> None:
+    def __init__(self, suite: str, *, hooks: bool = True, slurm_conf: str = "", gres_conf: str = "") -> None:
         self.suite = suite
         self.hooks = hooks
         self.slurm_conf = slurm_conf
+        self.gres_conf = gres_conf
         self.boot_seconds = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -51,12 +53,13 @@ class Cluster:
         self.close()
 
     def boot(self, timeout: float = 60) -> None:
-        """Start it and wait until both nodes are idle. Raises CannotHost or RuntimeError with the daemons' logs."""
+        """Start it and wait until every node is idle. Raises CannotHost or RuntimeError with the daemons' logs."""
         root, site = rootfs.rootfs(self.suite), rootfs.site(self.suite)
         begun = time.monotonic()
         self._top = Path(tempfile.mkdtemp(prefix="gpucost-cluster."))
         self._log = self._top.with_name(self._top.name + ".log")
         (self._top / "slurm.conf").write_text(self.slurm_conf)
+        (self._top / "gres.conf").write_text(self.gres_conf)
         words = [*rootfs.mountable(), "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--net"]
         words += ["--uts", "--ipc", "--fork", "--kill-child", "sh", str(HERE / "boot.sh"), str(root)]
         words += [str(rootfs.REPOSITORY), str(site), "yes" if self.hooks else "no", str(self._top)]

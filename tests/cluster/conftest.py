@@ -1,4 +1,4 @@
-"""One boot for each Slurm version in a session; loud where this machine cannot host it, a failure in CI."""
+"""One boot for each module and Slurm version; loud where this machine cannot host it, a failure in CI."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.cluster import rootfs
+from tests.cluster.lifecycle import Lifecycle
 from tests.cluster.scenario import Scenario
 
 _LOUD = "THE CLUSTER TESTS DID NOT RUN"
@@ -21,12 +22,12 @@ _LOUD = "THE CLUSTER TESTS DID NOT RUN"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One worker for each suite, so one boot. (pytest-xdist 3.8's own loadgroup does nothing under pytest 9.)"""
+    """A module's tests of one suite on one worker, so one boot. (xdist 3.8's loadgroup does nothing under pytest 9.)"""
     scheduling: Any = importlib.import_module("xdist.scheduler").LoadScopeScheduling(config, log)
     by_module = scheduling._split_scope
 
-    def by_suite(nodeid: str) -> Any:
-        return next((suite for suite in rootfs.SUITES if f"[{suite}" in nodeid), None) or by_module(nodeid)
+    def by_suite(nodeid: str) -> str:
+        return f"{by_module(nodeid)} {next((suite for suite in rootfs.SUITES if f'[{suite}' in nodeid), '')}"
 
     scheduling._split_scope = by_suite
     return scheduling
@@ -48,10 +49,17 @@ def suite(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scenario(suite: str) -> Iterator[Scenario]:
     """A cluster whose workload has run beside the daemon; see scenario.py."""
     with Scenario(suite) as played:
+        yield played
+
+
+@pytest.fixture(scope="module")
+def lifecycle(suite: str) -> Iterator[Lifecycle]:
+    """A cluster on which every lifecycle has been played beside the daemon; see lifecycle.py."""
+    with Lifecycle(suite) as played:
         yield played
 
 

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The boot's second half, as process 1 of the namespaces: network, MUNGE, MariaDB, slurmdbd, slurmctld, two slurmds.
+# The boot's second half, as process 1 of the namespaces: network, MUNGE, MariaDB, slurmdbd, slurmctld, a slurmd a node.
 set -eu
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH LC_ALL=C.UTF-8
 # Whatever fails, say what the daemons said.
 trap 'tail -n 20 /var/log/slurm/* /var/log/mariadbd.log >&2' EXIT
 hostname head
-printf '127.0.0.1 localhost head n1 n2\n' >/etc/hosts
+printf '127.0.0.1 localhost head n1 n2 n3 n4 n5 n6 n7 n8\n' >/etc/hosts
 ip link set lo up
 ip addr add 192.0.2.1/32 dev lo # slurmdbd wants an address besides loopback
 
@@ -15,7 +15,7 @@ id alice >/dev/null 2>&1 || {
   useradd -m -u 2002 bob
   useradd -m -u 2003 carol
 }
-mkdir -p /run/munge /run/mysqld /var/spool/slurmd/n1 /var/spool/slurmd/n2 /var/spool/slurmctld /var/log/slurm /etc/munge /var/log/munge /var/lib/munge
+mkdir -p /run/munge /run/mysqld /var/spool/slurmctld /var/log/slurm /etc/munge /var/log/munge /var/lib/munge
 dd if=/dev/urandom of=/etc/munge/munge.key bs=1024 count=1 2>/dev/null
 chmod 400 /etc/munge/munge.key
 chown -R munge: /etc/munge /run/munge /var/log/munge /var/lib/munge
@@ -48,10 +48,13 @@ sacctmgr -i add user carol account=physics,biology defaultaccount=physics >/dev/
 # 22.05 knows no disabled cgroups: it gets version 1 over an empty tmpfs, which it then does not use.
 case $(slurmd -V) in 'slurm-wlm 22.'*) echo CgroupPlugin=cgroup/v1 ;; *) echo CgroupPlugin=disabled ;; esac >/etc/slurm/cgroup.conf
 slurmctld -c -i
-slurmd -N n1
-slurmd -N n2
-two_idle() { [ "$(sinfo -h -N -t idle -o %N | sort -u | wc -l)" = 2 ]; }
-wait_for two_idle
+nodes=$(sed -n 's/^NodeName=\(n[0-9]*\) .*/\1/p' /etc/slurm/slurm.conf)
+for node in $nodes; do
+  mkdir -p "/var/spool/slurmd/$node"
+  slurmd -N "$node"
+done
+all_idle() { [ "$(sinfo -h -N -t idle -o %N | sort -u | wc -l)" = "$(echo "$nodes" | wc -w)" ]; }
+wait_for all_idle
 : >/run/ready
 while :; do
   sleep 3600 &

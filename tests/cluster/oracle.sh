@@ -24,7 +24,8 @@ SLURM_TIME_FORMAT=%s TZ=UTC sacct -a -D -X -P -n -S "uts$((start - 40 * 86400))"
 sqlite3 -separator '|' :memory: <<SQL
 CREATE TABLE row (account TEXT, user TEXT, start INTEGER, finish INTEGER, elapsed INTEGER, quarters INTEGER);
 .import $rows row
-.mode tabs
+.mode list
+.separator "\t"
 .output $sums
 WITH clipped AS (
   SELECT account, user, quarters * CASE

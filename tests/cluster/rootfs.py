@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SUITES = {"bookworm": "3.11", "trixie": "3.13"}
-"""Suite -> its python3. bookworm has Slurm 22.05, trixie 24.11."""
+SUITES = ("bookworm", "trixie", "forky")
+"""bookworm has Slurm 22.05, trixie 24.11; forky moves on, and had 26.05 in November 2026."""
 PACKAGES = (
     *("slurmctld", "slurmd", "slurmdbd", "slurm-client", "slurm-wlm-basic-plugins", "slurm-wlm-mysql-plugin"),
     *("munge", "mariadb-server", "iproute2", "procps", "util-linux", "dash", "bash", "mawk", "sqlite3", "python3"),
@@ -70,6 +70,8 @@ def rootfs(suite: str) -> Path:
     def build(target: Path) -> None:
         mirror = os.environ.get("GPUCOST_TEST_MIRROR")
         options = ["--variant=minbase", "--mode=root", f"--include={','.join(PACKAGES)}"]
+        # forky's Release file is past its date for weeks at a time.
+        options += ['--aptopt=Acquire::Check-Valid-Until "false"']
         # A boot needs no package lists and no documentation.
         options += [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")]
         _run([*mountable(), "mmdebstrap", *options, suite, str(target), *([mirror] if mirror else [])])
@@ -81,7 +83,7 @@ def site(suite: str) -> Path:
     """The project's base dependencies for the suite's python3, built when they are not there yet. Raises CannotHost."""
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
         wanted: list[str] = tomllib.load(file)["project"]["dependencies"]
-    version, machine = SUITES[suite], platform.machine()
+    version, machine = _python(rootfs(suite)), platform.machine()
 
     def build(target: Path) -> None:
         tags = [f"--platform={tag}_{machine}" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
@@ -89,6 +91,11 @@ def site(suite: str) -> Path:
         _run([*pip, f"--python-version={version}", *tags, f"--target={target}", *wanted])
 
     return _once(cache() / "site" / f"python{version}-{_hash([machine, *wanted])}", build)
+
+
+def _python(root: Path) -> str:
+    """The version of a root's python3, like 3.13."""
+    return (root / "usr/bin/python3").readlink().name.removeprefix("python")
 
 
 def _hash(words: Sequence[str]) -> str:

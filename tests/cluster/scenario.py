@@ -1,7 +1,7 @@
-"""One cluster's whole story: a daemon started first, a workload, the daemon killed in its middle, older months.
+"""A cluster with gpucost beside it, and the first story that is played on one.
 
-What it leaves for the tests: what Slurm's accounting says, what the jobs saw, and three ledgers:
-MAIN (hooks, accounting, controller), CONTROLLER (no hooks: its spool does not exist), BACKFILL (accounting alone).
+What a story leaves for the tests: what Slurm's accounting says, what the jobs saw, and the ledgers of MAIN (hooks,
+accounting, controller) and CONTROLLER (no hooks: its spool does not exist). BACKFILL is of accounting alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import cached_property
@@ -23,19 +24,37 @@ ZONE = "Asia/Kolkata"
 SHARDS = 4
 MAIN, CONTROLLER = "/etc/gpucost/gpucost.toml", "/etc/gpucost/controller.toml"
 LEDGER, BACKFILL = "/var/lib/gpucost/ledger.db", "/var/lib/gpucost/backfill.db"
-FIELDS = ("JobIDRaw", "Submit", "Start", "End", "ElapsedRaw", "State", "User", "Account", "NodeList", "AllocTRES")
+FIELDS = (
+    *("JobIDRaw", "Submit", "Start", "End", "ElapsedRaw", "Suspended", "State", "User", "Account", "NodeList"),
+    "AllocTRES",
+)
 
 
-class Scenario:
-    """Plays the story on entry; ``ran``, ``seen`` and ``rows`` are what happened."""
+class Site:
+    """Boots and plays its story on entry; ``seen`` and ``rows`` are what happened."""
 
-    def __init__(self, suite: str) -> None:
-        self.cluster = Cluster(suite)
+    def __init__(self, cluster: Cluster, gpus: Sequence[str]) -> None:
+        """``gpus`` are those of ``gpucost init``."""
+        self.cluster = cluster
+        self.gpus = gpus
+        self.daemons: list[int] = []
+        self.daemons_left: list[int] = []
+        self.seen: list[workload.Seen] = []
+        self.rows: list[dict[str, str]] = []
 
     def __enter__(self) -> Self:
         self.cluster.boot()
         try:
-            self._play()
+            self._init(MAIN, LEDGER, "--spool", "/run/gpucost/spool")
+            self._init(CONTROLLER, "/var/lib/gpucost/controller.db", "--spool", "/run/gpucost/no-hooks-here")
+            self.daemons = [self._daemon(MAIN), self._daemon(CONTROLLER)]
+            self.play()
+            self.seen = workload.seen(self.cluster)
+            self.rows = self.cluster.sacct(fields=FIELDS)
+            for config in (MAIN, CONTROLLER):
+                self._await_ledger(config)
+            self.afterwards()
+            self._end_daemons()
         except BaseException:
             self.cluster.close()
             raise
@@ -44,22 +63,14 @@ class Scenario:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.cluster.close()
 
-    def _play(self) -> None:
-        self._init(MAIN, LEDGER, "--spool", "/run/gpucost/spool")
-        self._init(CONTROLLER, "/var/lib/gpucost/controller.db", "--spool", "/run/gpucost/no-hooks-here")
-        self.daemons = [self._daemon(MAIN), self._daemon(CONTROLLER)]
-        self.ran = workload.submit(self.cluster, self._kill_daemon)
-        self.seen = workload.seen(self.cluster)
-        self.rows = self.cluster.sacct(fields=FIELDS)
-        for config in (MAIN, CONTROLLER):
-            self._await_ledger(config)
-        self._older_months()
-        window = ["-S", time.strftime("%Y-%m-%d", time.gmtime(self.months[0][1] - 86400)), "-E", "now"]
-        self.backfills = [
-            self.cluster.run(["gpucost", "backfill", *window, "--config", MAIN, "--ledger", ledger], check=False)
-            for ledger in (LEDGER, BACKFILL)
-        ]
-        self.all_rows = self.cluster.sacct(fields=FIELDS)
+    def play(self) -> None:
+        """What happens beside the daemons; returns when accounting has every end."""
+        raise NotImplementedError
+
+    def afterwards(self) -> None:
+        """What happens when the ledgers have it all."""
+
+    def _end_daemons(self) -> None:
         for daemon in self.daemons:
             self.cluster.kill(daemon)
         deadline = time.monotonic() + 15
@@ -69,7 +80,8 @@ class Scenario:
 
     def _init(self, config: str, ledger: str, *more: str) -> None:
         words = ["gpucost", "init", "--config", config, "--timezone", ZONE, "--currency", "EUR", "--cluster", "alpha"]
-        words += ["--gpu", "a100=8x12000", "--shards", str(SHARDS), "--ledger", ledger, *more]
+        words += [word for gpu in self.gpus for word in ("--gpu", gpu)]
+        words += ["--shards", str(SHARDS), "--ledger", ledger, *more]
         self.cluster.run(["mkdir", "-p", str(Path(config).parent), str(Path(ledger).parent)])
         self.cluster.run(words)
         text = self.cluster.read(config)
@@ -83,11 +95,6 @@ class Scenario:
         name = f"gpucostd-{Path(config).stem}"
         return self.cluster.spawn(f"sh -c 'sleep {after}; exec gpucostd run --config {config}'", name)
 
-    def _kill_daemon(self) -> None:
-        """kill -9 while jobs run; it comes back when others have begun and ended."""
-        self.cluster.kill(self.daemons[0], "KILL")
-        self.daemons[0] = self._daemon(MAIN, after=5)
-
     def _await_ledger(self, config: str) -> None:
         """Until the daemon knows what sacct knows. Where it never does, the tests say what is missing."""
         deadline = time.monotonic() + 30
@@ -97,6 +104,41 @@ class Scenario:
                 if wanted <= {(a["job_id"], str(a["end"])) for a in self.jobs(config)}:
                     return
             time.sleep(1)
+
+    def gpucost(self, *words: str, config: str = MAIN, ledger: str | None = None, check: bool = True) -> Any:
+        """What a command prints with --json."""
+        where = ["--config", config, *(["--ledger", ledger] if ledger else [])]
+        done = self.cluster.run(["gpucost", *words, *where, "--json"], check=check)
+        return json.loads(done.stdout)
+
+    def jobs(self, config: str = MAIN, ledger: str | None = None, since: str = "now-1hour") -> list[dict[str, Any]]:
+        """``gpucost jobs -a``."""
+        found: list[dict[str, Any]] = self.gpucost("jobs", "-a", "-S", since, "-E", "now", config=config, ledger=ledger)
+        return found
+
+
+class Scenario(Site):
+    """A workload, the daemon killed in its middle, older months, backfills."""
+
+    def __init__(self, suite: str) -> None:
+        super().__init__(Cluster(suite), ["a100=8x12000"])
+
+    def play(self) -> None:
+        self.ran = workload.submit(self.cluster, self._kill_daemon)
+
+    def _kill_daemon(self) -> None:
+        """kill -9 while jobs run; it comes back when others have begun and ended."""
+        self.cluster.kill(self.daemons[0], "KILL")
+        self.daemons[0] = self._daemon(MAIN, after=5)
+
+    def afterwards(self) -> None:
+        self._older_months()
+        window = ["-S", time.strftime("%Y-%m-%d", time.gmtime(self.months[0][1] - 86400)), "-E", "now"]
+        self.backfills = [
+            self.cluster.run(["gpucost", "backfill", *window, "--config", MAIN, "--ledger", ledger], check=False)
+            for ledger in (LEDGER, BACKFILL)
+        ]
+        self.all_rows = self.cluster.sacct(fields=FIELDS)
 
     def _older_months(self) -> None:
         """Give the accounting copies of these jobs, hours long, around the beginning of last month in the zone."""
@@ -111,17 +153,6 @@ class Scenario:
         pairs = [line.split() for line in self.cluster.run(tell, env={"TZ": ZONE}).stdout.splitlines()]
         return [(pairs[i][0], int(pairs[i][1]), int(pairs[i + 1][1])) for i in range(3)]
 
-    def gpucost(self, *words: str, config: str = MAIN, ledger: str | None = None, check: bool = True) -> Any:
-        """What a command prints with --json."""
-        where = ["--config", config, *(["--ledger", ledger] if ledger else [])]
-        done = self.cluster.run(["gpucost", *words, *where, "--json"], check=check)
-        return json.loads(done.stdout)
-
-    def jobs(self, config: str = MAIN, ledger: str | None = None, since: str = "now-1hour") -> list[dict[str, Any]]:
-        """``gpucost jobs -a``."""
-        found: list[dict[str, Any]] = self.gpucost("jobs", "-a", "-S", since, "-E", "now", config=config, ledger=ledger)
-        return found
-
 
 def started(row: dict[str, str]) -> bool:
     """Whether a row of sacct ever ran: it has a start and got something."""
@@ -129,6 +160,7 @@ def started(row: dict[str, str]) -> bool:
 
 
 def gpus(row: dict[str, str]) -> Fraction:
-    """Devices of AllocTRES: gres/gpu without a type counts all; shards are quarters."""
+    """Devices of AllocTRES: gres/gpu without a type counts all; shards are quarters, mps hundredths."""
     tres = dict(part.split("=") for part in row["AllocTRES"].split(",") if part)
-    return Fraction(tres.get("gres/gpu", 0)) + Fraction(tres.get("gres/shard", 0)) / SHARDS
+    whole, shards, mps = (Fraction(tres.get(f"gres/{name}", 0)) for name in ("gpu", "shard", "mps"))
+    return whole + shards / SHARDS + mps / 100

@@ -2,72 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import pytest
 
 from slurm_gpucost.domain.records import Lease
 from tests.cluster.cluster import HERE
+from tests.cluster.compare import (
+    assert_no_device_is_let_twice,
+    by_key,
+    from_ledger,
+    from_sacct,
+    held_devices,
+    key,
+    ran,
+    rows_by_key,
+    saw,
+)
 from tests.cluster.scenario import BACKFILL, CONTROLLER, LEDGER, MAIN, Scenario, gpus, started
 
 pytestmark = pytest.mark.cluster
 
-Key = tuple[str, str]
-"""JobIDRaw and Submit, as text."""
 LONG_ENOUGH = 6
 """Seconds after which a controller asked every 2 s must have named a job's devices."""
-
-
-def key(attempt: dict[str, Any]) -> Key:
-    return attempt["job_id"], str(attempt["submit"])
-
-
-def by_key(attempts: list[dict[str, Any]]) -> dict[Key, dict[str, Any]]:
-    found = {key(attempt): attempt for attempt in attempts}
-    assert len(found) == len(attempts), "an attempt is listed twice"
-    return found
-
-
-def rows_by_key(rows: list[dict[str, str]]) -> dict[Key, dict[str, str]]:
-    return {(row["JobIDRaw"], row["Submit"]): row for row in rows if started(row)}
-
-
-def from_sacct(row: dict[str, str]) -> dict[str, Any]:
-    return {
-        "start": int(row["Start"]),
-        "end": int(row["End"]),
-        "state": row["State"].split()[0],
-        "user": row["User"],
-        "account": row["Account"],
-        "gpu_seconds": int(row["ElapsedRaw"]) * gpus(row),
-    }
-
-
-def from_ledger(attempt: dict[str, Any]) -> dict[str, Any]:
-    told = {name: attempt[name] for name in ("start", "end", "user", "account")}
-    return told | {"state": attempt["state"].split()[0], "gpu_seconds": Fraction(attempt["gpu_seconds"])}
-
-
-def saw(scenario: Scenario) -> dict[Key, dict[str, frozenset[int]]]:
-    """Attempt -> node -> the GRES indexes that its script or its tasks saw there."""
-    submits: dict[int, list[str]] = defaultdict(list)
-    for job, submit in sorted(rows_by_key(scenario.rows), key=lambda k: int(k[1])):
-        submits[int(job)].append(submit)
-    found: dict[Key, dict[str, frozenset[int]]] = defaultdict(dict)
-    for line in scenario.seen:
-        held = found[str(line.job), submits[line.job][line.restart]]
-        held[line.node] = held.get(line.node, frozenset()) | line.indexes()
-    return found
-
-
-def held_devices(attempt: dict[str, Any]) -> dict[str, frozenset[int]]:
-    held: dict[str, frozenset[int]] = defaultdict(frozenset)
-    for lease in attempt["leases"]:
-        held[lease["node"]] |= {lease["index"]}
-    return dict(held)
 
 
 def test_the_workload_was_what_it_says(scenario: Scenario) -> None:
@@ -97,11 +55,6 @@ def test_the_ledger_equals_sacct_to_the_second(scenario: Scenario) -> None:
     accounting = rows_by_key(scenario.rows)
     assert {k: from_ledger(a) for k, a in ledger.items()} == {k: from_sacct(r) for k, r in accounting.items()}
     assert {attempt["cluster"] for attempt in ledger.values()} == {"alpha"}
-
-
-def ran(attempt: dict[str, Any]) -> bool:
-    """22.05 gives a pending job that was cancelled a start equal to its end; it held nothing."""
-    return bool(attempt["start"] != attempt["end"] or attempt["leases"])
 
 
 def test_jobs_that_never_ran_hold_nothing(scenario: Scenario) -> None:
@@ -143,19 +96,7 @@ def test_leases_carry_their_shares(scenario: Scenario) -> None:
 
 
 def test_no_device_is_let_twice_at_a_time(scenario: Scenario) -> None:
-    """At no second do two jobs hold the whole of a device, nor shares of more than one.
-
-    Not the two together: when the first of two jobs on a device's shards ends, Slurm 22.05.8 lets the whole device to
-    the next job although the second still holds its shards.
-    """
-    load: dict[tuple[bool, str, int, int], Fraction] = defaultdict(Fraction)
-    for attempt in scenario.jobs():
-        for lease in attempt["leases"]:
-            share = Fraction(lease["share"])
-            for second in range(lease["start"], lease["end"]):
-                load[share == 1, lease["node"], lease["index"], second] += share
-    assert load
-    assert {place: share for place, share in load.items() if share > 1} == {}
+    assert_no_device_is_let_twice(scenario)
 
 
 def test_backfill_alone_gives_the_same_time_without_devices(scenario: Scenario) -> None:

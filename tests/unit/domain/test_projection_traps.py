@@ -98,6 +98,51 @@ def test_a_resized_job_on_22_05_does_not_count_its_first_part_twice() -> None:
     assert sum((x.end_ms - x.start_ms) * x.units for x in leases) == (60 * 4 + 40 * 2) * 1000
 
 
+@pytest.mark.parametrize("told_start", [None, T0], ids=["22.05", "24.11"])
+def test_each_row_of_a_shrunk_job_holds_its_nodes_devices(told_start: int | None) -> None:
+    """Hooks and the controller go on with the first row's times: only its nodes tell what the next row holds."""
+    two, one = "gres/gpu:a100=2,gres/gpu=2,node=2", "gres/gpu:a100=1,gres/gpu=1,node=1"
+    rows = [
+        accounting(0, 60, 0, two, state="RESIZING", node_list="n[1-2]"),
+        accounting(60 if told_start else 0, 100, 60, one),
+    ]
+    times = [("prolog", 80, "3", "n1"), ("prolog", 90, "2", "n2"), ("epilog", 60_900, "2", "n2")]
+    hooks = [
+        hook(h, at, g, node, job_start_ms=told_start) for h, at, g, node in [*times, ("epilog", 100_500, "3", "n1")]
+    ]
+    looks = [controller(20, [gpus("n1", 3), gpus("n2", 2)], 0, 0), controller(70, [gpus("n1", 3)], 0, 0)]
+    for said in (evidence(*rows, *hooks), evidence(*rows, *looks), evidence(*rows, *hooks, *looks)):
+        leases = project(said, NOTHING).leases
+        first, second = ([x for x in leases if x.submit_ms == T0 + ms] for ms in (0, 60_000))
+        assert named(first) == [("n1", 3, 1), ("n2", 2, 1)]
+        assert named(second) == [("n1", 3, 1)]
+    ends = {(x.submit_ms - T0, x.node): x.epilog_ms for x in leases}
+    assert ends == {(0, "n1"): None, (0, "n2"): T0 + 60_900, (60_000, "n1"): T0 + 100_500}
+
+
+def test_hooks_of_a_run_that_22_05_books_without_a_start_are_not_the_next_runs() -> None:
+    said = evidence(
+        accounting(None, 2, 0, ONE, state="REQUEUED", node_list="n2"),
+        accounting(8, 15, 2, ONE),
+        *(hook("prolog", 400, "0", "n2"), hook("epilog", 2_100, "0", "n2")),
+        *(hook("prolog", 8_100, "1", "n1", restart_count=1), hook("epilog", 15_100, "1", "n1", restart_count=1)),
+    )
+    attempts, (lease,) = project(said, NOTHING)
+    assert [a.witness for a in attempts] == ["sacct", "sacct"]
+    assert (lease.submit_ms, lease.node, lease.gres_index) == (T0 + 2_000, "n1", 1)
+
+
+def test_hooks_of_24_11_tell_one_of_two_types_and_the_controller_the_other() -> None:
+    row = accounting(0, 10, tres="gres/gpu:a100=1,gres/gpu:v100=2,gres/gpu=3")
+    look = controller(5, [gpus("n1", 0), gpus("n1", 1, 2, kind="v100")], -5, 0)
+    leases = project(evidence(row, hook("prolog", 70, "1,2"), hook("epilog", 10_100, "1,2"), look), NOTHING).leases
+    assert sorted((x.gres_type, x.gres_index, x.device_evidence) for x in leases) == [
+        ("a100", 0, "scontrol"),
+        ("v100", 1, "prolog"),
+        ("v100", 2, "prolog"),
+    ]
+
+
 def test_an_exclusive_job_holds_every_gpu_that_it_is_booked() -> None:
     said = evidence(accounting(0, 10, tres="gres/gpu:a100=4,gres/gpu=4"), hook("prolog", 40, "0-1,2,3"))
     assert named(project(said, NOTHING).leases) == [("n1", i, 1) for i in range(4)]
