@@ -108,6 +108,12 @@ class Site(Cluster):
             check=False,
         )  # fmt: skip
 
+    def freeze(self, node: str, jobs: Iterable[int], signal: str = "STOP") -> None:
+        """What a lost network looks like from outside: nobody on the node answers. ``signal`` CONT ends it."""
+        slurmd = self.read(f"/run/slurmd-{node}.pid").strip()
+        steps = "|".join(map(str, jobs))
+        self.run(f"kill -{signal} {slurmd} $(pgrep -f '^slurmstepd: \\[({steps})\\.')", check=False)
+
     def node_states(self) -> dict[str, str]:
         """sinfo's word for each node."""
         told = self.run(["sinfo", "-h", "-N", "-p", "main", "-o", "%N %T"], check=False).stdout
