@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from tests.cluster import workload
 from tests.cluster.cluster import CommandFailed
+from tests.cluster.fault_feeds import FEEDS, KEPT, kept, put
 from tests.cluster.fault_packs import OUTAGE, Packs
 from tests.cluster.fault_site import COPIES, SPOOL, Site, at
 from tests.cluster.scenario import FIELDS, SHARDS, Scenario, started
@@ -31,10 +32,11 @@ class FaultStory(Scenario):
         "quiet", "slurmd", "slurmctld", "slurmdbd", "database", "no hooks", "crash", "refused",
     )  # fmt: skip
 
-    def __init__(self, suite: str, waves: tuple[str, ...] = WAVES) -> None:
+    def __init__(self, suite: str, waves: tuple[str, ...] = WAVES, feeds: tuple[str, ...] = tuple(FEEDS)) -> None:
         self.cluster: Site = Site(suite)
         self.packs = Packs(self.cluster)
         self.waves = waves
+        self.feeds = feeds
         self.took: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -58,14 +60,36 @@ class FaultStory(Scenario):
             self.took[wave] = time.monotonic() - began
         self.seen = workload.seen(self.cluster)
         self.rows = self.cluster.sacct(fields=FIELDS)
+        self.hooks = self.cluster.hooks_run()
         self._await_ledger(MAIN)
+        self.cluster.run(["cp", "-a", COPIES, KEPT])
+        self.files = kept(self.cluster)
         self.daemons[HOOKS] = self._daemon(HOOKS)
         self.cluster.run(["gpucost", "backfill", "-S", "now-1day", "-E", "now", "--config", ACCOUNTING])
-        self.cluster.until(lambda: not list(self.cluster.path(COPIES).glob("[pe]*")), "the copies to be taken in")
+        for feed in self.feeds:
+            self._feed(feed)
+        spools = [COPIES, *(f"/run/gpucost/{feed}" for feed in self.feeds)]
+        self.cluster.until(
+            lambda: not any(path for spool in spools for path in self.cluster.path(spool).glob("[!.]*")),
+            "all spools to be taken in",
+        )
         time.sleep(2)
         for daemon in self.daemons.values():
             self.cluster.kill(daemon)
         self.cluster.until(lambda: not any(map(self.cluster.alive, self.daemons.values())), "the daemons' end", 15)
+
+    def _feed(self, feed: str) -> None:
+        """A ledger that has all of the accounting, and then, days late as it were, the event files with a fault."""
+        config, spool = self.fed(feed), f"/run/gpucost/{feed}"
+        self._configure(config, spool=spool, scontrol=DEAF)
+        self.cluster.run(["cp", self.ledger(ACCOUNTING), self.ledger(config)])
+        self.daemons[config] = self._daemon(config)
+        put(self.cluster, spool, FEEDS[feed](self.files))
+
+    @staticmethod
+    def fed(feed: str) -> str:
+        """The config of a ledger that was fed so."""
+        return f"{ETC}/fed-{feed.replace(' ', '-')}.toml"
 
     def _configure(self, config: str, *, spool: str, **commands: str) -> None:
         ledger = self.ledger(config)
@@ -98,7 +122,9 @@ class FaultStory(Scenario):
         try:
             self.cluster.wait(self.packs.of(wave), 60)
         except AssertionError as error:
-            told = self.cluster.run("sacct -aDX -o jobidraw,submit,start,end,state,nodelist; squeue -a -t all; sinfo -N")
+            told = self.cluster.run(
+                "sacct -aDX -o jobidraw,submit,start,end,state,nodelist; squeue -a -t all; sinfo -N"
+            )
             raise AssertionError(f"wave {wave}: {told.stdout}") from error
         self.cluster.until_idle("n1", "n2")
 
@@ -265,7 +291,7 @@ def main() -> None:
 
     with FaultStory(sys.argv[1], tuple(sys.argv[2:]) or FaultStory.WAVES) as story:
         print(story.took, "boot", story.cluster.boot_seconds)
-        told = {config: story.jobs(config) for config in (MAIN, CONTROLLER, HOOKS, ACCOUNTING)}
+        told = {config: story.jobs(config) for config in (MAIN, CONTROLLER, HOOKS, ACCOUNTING, *map(story.fed, FEEDS))}
         facts = {"jobs": story.packs.jobs, "rows": story.rows, "seen": story.seen, "told": told}
         facts["hooks"] = story.cluster.hooks_run()
         Path(f"/tmp/fault-story-{sys.argv[1]}.pickle").write_bytes(pickle.dumps(facts))

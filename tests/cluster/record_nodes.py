@@ -63,7 +63,7 @@ def play(story: Story, target: Path) -> None:
     time.sleep(2)
     story.update("n1", "down", "power supply | left one")
     story.update("n1", "resume")
-    cluster.run(["scontrol", "update", "nodename=n1", "state=down", "reason=two\nlines, \"quotes\" and |"])
+    cluster.run(["scontrol", "update", "nodename=n1", "state=down", 'reason=two\nlines, "quotes" and |'])
     story.note("n1", "down with a reason of two lines")
     time.sleep(2)
     story.update("n1", "down", "another reason")
