@@ -6,38 +6,47 @@ all event files alone, and ACCOUNTING by a backfill alone, so that each witness 
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 from tests.cluster import workload
 from tests.cluster.cluster import CommandFailed
-from tests.cluster.fault_feeds import FEEDS, KEPT, kept, put
+from tests.cluster.fault_feeds import FEEDS, KEPT, Files, kept, put
 from tests.cluster.fault_packs import OUTAGE, Packs
 from tests.cluster.fault_site import COPIES, SPOOL, Site, at
-from tests.cluster.scenario import FIELDS, SHARDS, Scenario, started
-from tests.cluster.workload import batch
+from tests.cluster.scenario import SHARDS, started
+from tests.cluster.workload import Seen, batch
 
 ETC, VAR = "/etc/gpucost", "/var/lib/gpucost"
 MAIN, CONTROLLER, HOOKS, ACCOUNTING = (f"{ETC}/{name}.toml" for name in ("main", "controller", "hooks", "accounting"))
 DEAF = "/bin/false"
+FIELDS = ("JobIDRaw", "Submit", "Start", "End", "ElapsedRaw", "State", "User", "Account", "NodeList", "AllocTRES")
 
 
-class FaultStory(Scenario):
+class FaultStory:
     """Plays on entry; ``seen`` and ``rows`` are what happened, ``packs`` which job was what."""
 
-    WAVES = (
+    WAVES: tuple[str, ...] = (
         "quiet", "slurmd", "slurmctld", "slurmdbd", "database", "no hooks", "crash", "refused",
     )  # fmt: skip
 
     def __init__(self, suite: str, waves: tuple[str, ...] = WAVES, feeds: tuple[str, ...] = tuple(FEEDS)) -> None:
-        self.cluster: Site = Site(suite)
+        self.cluster = Site(suite)
         self.packs = Packs(self.cluster)
         self.waves = waves
         self.feeds = feeds
         self.took: dict[str, float] = {}
+        self.daemons: dict[str, int] = {}
+        self.rows: list[dict[str, str]] = []
+        self.seen: list[Seen] = []
+        self.hooks: Counter[tuple[str, int, str]] = Counter()
+        self.files: Files = []
 
     def __enter__(self) -> Self:
         self.cluster.boot()
@@ -48,6 +57,9 @@ class FaultStory(Scenario):
             raise
         return self
 
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.cluster.close()
+
     def _play(self) -> None:
         self._configure(MAIN, spool=SPOOL)
         self._configure(CONTROLLER, spool="/run/gpucost/none", sacct=DEAF, slurmd=DEAF)
@@ -56,7 +68,7 @@ class FaultStory(Scenario):
         self.daemons = {config: self._daemon(config) for config in (MAIN, CONTROLLER)}
         for wave in self.waves:
             began = time.monotonic()
-            getattr(self, "wave_" + wave.replace(" ", "_"))(wave)
+            self.play_wave(wave)
             self.took[wave] = time.monotonic() - began
         self.seen = workload.seen(self.cluster)
         self.rows = self.cluster.sacct(fields=FIELDS)
@@ -90,6 +102,10 @@ class FaultStory(Scenario):
     def fed(feed: str) -> str:
         """The config of a ledger that was fed so."""
         return f"{ETC}/fed-{feed.replace(' ', '-')}.toml"
+
+    def play_wave(self, wave: str) -> None:
+        """Play the wave of this name."""
+        getattr(self, "wave_" + wave.replace(" ", "_"))(wave)
 
     def _configure(self, config: str, *, spool: str, **commands: str) -> None:
         ledger = self.ledger(config)
@@ -275,11 +291,15 @@ class FaultStory(Scenario):
                     return
             time.sleep(1)
 
-    def jobs(self, config: str = MAIN, ledger: str | None = None, since: str = "now-1hour") -> list[dict[str, Any]]:
-        return super().jobs(config, ledger, since)
+    def _daemon(self, config: str) -> int:
+        """Start gpucostd; its process id inside."""
+        return self.cluster.spawn(f"gpucostd run --config {config}", f"gpucostd-{Path(config).stem}")
 
-    def gpucost(self, *words: str, config: str = MAIN, ledger: str | None = None, check: bool = True) -> Any:
-        return super().gpucost(*words, config=config, ledger=ledger, check=check)
+    def jobs(self, config: str = MAIN) -> list[dict[str, Any]]:
+        """``gpucost jobs -a``."""
+        words = ["gpucost", "jobs", "-a", "-S", "now-1hour", "-E", "now", "--config", config, "--json"]
+        found: list[dict[str, Any]] = json.loads(self.cluster.run(words).stdout)
+        return found
 
 
 def main() -> None:

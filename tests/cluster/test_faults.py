@@ -1,4 +1,4 @@
-"""Faults on a real Slurm 24.11: after each, the ledger against sacct to the second, the jobs' devices, and every event."""
+"""Faults on a real Slurm: after each, the ledger against sacct to the second, the jobs' devices, and every event."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.fault_compare import Key, Slots, key, named, of_ledger, of_sacct, saw
 from tests.cluster.fault_feeds import FEEDS, is_cut
 from tests.cluster.fault_story import ACCOUNTING, CONTROLLER, HOOKS, MAIN, FaultStory
 from tests.cluster.scenario import gpus, started
-from tests.cluster.test_first_whole import by_key, from_ledger, from_sacct, held_devices, rows_by_key, saw
 
 pytestmark = pytest.mark.cluster
-Slots = dict[str, frozenset[int]]
 LONG_ENOUGH = 6
 """Seconds after which a controller asked every 2 s must have named a job's devices."""
 STAGES = ("pending", "starting", "running", "ending", "in epilog")
@@ -30,19 +29,19 @@ def story(suite: str) -> Iterator[FaultStory]:
         yield played
 
 
-def ran(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without what never had a start, or (22.05) a start that is its end and nothing held."""
-    return [a for a in attempts if a["start"] is not None and (a["start"] != a["end"] or a["leases"])]
-
-
-def named(attempt: dict[str, Any]) -> Slots:
-    """The devices that the ledger names, by node; what it leaves open is not in it."""
-    return {node: held for node, held in held_devices(attempt).items() if node is not None and None not in held}
-
-
-def witnessed(story: FaultStory) -> dict[tuple[str, str], Slots]:
+def witnessed(story: FaultStory) -> dict[Key, Slots]:
     """What the jobs themselves saw, by attempt."""
-    return {k: {node: i for node, i in held.items() if i} for k, held in saw(story).items()}
+    return saw(story.rows, story.seen)
+
+
+def attempts(story: FaultStory, config: str) -> dict[Key, dict[str, Any]]:
+    """What a ledger has, by attempt."""
+    return {key(attempt): attempt for attempt in story.jobs(config)}
+
+
+def seconds(story: FaultStory) -> dict[Key, int]:
+    """How long each attempt ran."""
+    return {(row["JobIDRaw"], row["Submit"]): int(row["ElapsedRaw"]) for row in story.rows}
 
 
 def test_the_faults_were_what_they_say(story: FaultStory) -> None:
@@ -67,22 +66,16 @@ def test_the_faults_were_what_they_say(story: FaultStory) -> None:
 
 
 def test_the_ledger_equals_sacct_to_the_second(story: FaultStory) -> None:
-    ledger = by_key(ran(story.jobs(MAIN)))
-    assert {k: from_ledger(a) for k, a in ledger.items()} == {
-        k: from_sacct(r) for k, r in rows_by_key(story.rows).items()
-    }
+    assert of_ledger(story.jobs(MAIN)) == of_sacct(story.rows)
 
 
 def test_devices_are_those_that_the_jobs_saw(story: FaultStory) -> None:
     """Also where hooks never ran, or could not write: then the controller had told of them."""
-    ledger = by_key(story.jobs(MAIN))
-    told = {k: held_devices(ledger[k]) for k in witnessed(story)}
+    ledger, saw_, long = attempts(story, MAIN), witnessed(story), seconds(story)
     bare = {str(job) for job in story.packs.of("no hooks")}
-    for k, slots in witnessed(story).items():
-        if k[0] in bare and int(rows_by_key(story.rows)[k]["ElapsedRaw"]) < LONG_ENOUGH:
-            assert named(ledger[k]) in ({}, slots), k
-            told.pop(k)
-    assert told == {k: witnessed(story)[k] for k in told}
+    short = {k for k in saw_ if k[0] in bare and long[k] < LONG_ENOUGH}
+    assert all(named(ledger[k]) in ({}, saw_[k]) for k in short)
+    assert {k: named(ledger[k]) for k in saw_ if k not in short} == {k: s for k, s in saw_.items() if k not in short}
 
 
 def test_no_device_is_let_twice_at_a_time(story: FaultStory) -> None:
@@ -105,7 +98,7 @@ def test_no_event_is_lost_or_doubled(story: FaultStory) -> None:
     # Ours run before the site's last script, which writes a line; a node that died may not have come to that.
     missing = story.hooks - kept
     assert not missing, f"hooks ran and left no event: {missing}"
-    cut_off = {job for job in story.packs.of("crash")}
+    cut_off = set(story.packs.of("crash"))
     assert {job for _, job, _ in kept - story.hooks} <= cut_off
 
 
@@ -127,53 +120,48 @@ def events(story: FaultStory, config: str) -> Counter[tuple[str, int, str]]:
 
 
 def test_accounting_alone_gives_the_time_without_devices(story: FaultStory) -> None:
-    attempts = by_key(ran(story.jobs(ACCOUNTING)))
-    assert {k: from_ledger(a) for k, a in attempts.items()} == {
-        k: from_sacct(row) for k, row in rows_by_key(story.rows).items()
-    }
-    assert {lease["index"] for a in attempts.values() for lease in a["leases"]} == {None}
+    told = story.jobs(ACCOUNTING)
+    assert of_ledger(told) == of_sacct(story.rows)
+    assert {lease["index"] for attempt in told for lease in attempt["leases"]} == {None}
 
 
 def test_the_controller_alone_names_devices_and_bills_nothing(story: FaultStory) -> None:
     """An attempt that it alone knows is held; where it was asked in time, start and devices are right."""
-    attempts = by_key(story.jobs(CONTROLLER))
-    assert {a["billable"] for a in attempts.values()} == {False}
-    accounting = rows_by_key(story.rows)
-    long = {k: slots for k, slots in witnessed(story).items() if int(accounting[k]["ElapsedRaw"]) >= LONG_ENOUGH}
-    assert len(long) >= 2 * len(story.waves)
-    assert {k: named(attempts[k]) for k in long} == long
-    assert {k: attempts[k]["start"] for k in long} == {k: int(accounting[k]["Start"]) for k in long}
+    told, long, accounting = attempts(story, CONTROLLER), seconds(story), of_sacct(story.rows)
+    assert not any(attempt["billable"] for attempt in told.values())
+    saw_ = {k: slots for k, slots in witnessed(story).items() if long[k] >= LONG_ENOUGH}
+    assert len(saw_) >= 2 * len(story.waves)
+    assert {k: named(told[k]) for k in saw_} == saw_
+    assert {k: told[k]["start"] for k in saw_} == {k: accounting[k][0] for k in saw_}
 
 
 def test_hooks_alone_name_devices_and_bill_nothing(story: FaultStory) -> None:
-    """Each run that had a prolog is one attempt of the job with its devices, held."""
+    """Each run whose prologs named its GPUs is one attempt of the job with these devices, held."""
+    heard = gpu_prologs(story)
     runs: dict[int, list[Slots]] = defaultdict(list)
-    for (job, submit), slots in sorted(witnessed(story).items(), key=lambda item: int(item[0][1])):
-        if all(("prolog", int(job), node) in gpu_prologs(story) for node in slots):
+    for (job, _), slots in sorted(witnessed(story).items(), key=lambda item: int(item[0][1])):
+        if all(("prolog", int(job), node) in heard for node in slots):
             runs[int(job)].append(slots)
     told: dict[int, list[Slots]] = defaultdict(list)
-    for attempt in sorted(story.jobs(HOOKS), key=lambda a: a["start"] or a["submit"]):
+    for attempt in sorted(story.jobs(HOOKS), key=lambda a: int(a["start"] or a["submit"])):
         assert not attempt["billable"]
         told[int(attempt["job_id"])].append(named(attempt))
     assert len(runs) >= 10
-    for job, slots in runs.items():
-        assert [s for s in told[job] if s in slots] == slots, job
+    for number, held in runs.items():
+        assert [slots for slots in told[number] if slots in held] == held, number
 
 
 @pytest.mark.parametrize("feed", list(FEEDS))
 def test_events_with_faults_move_no_time_and_name_no_wrong_device(story: FaultStory, feed: str) -> None:
-    """Doubled, backwards, days late, cut short, from a wrong clock: what is billed stays, and nobody else's device is named."""
+    """Doubled, backwards, days late, cut short, from a wrong clock: what is billed stays, no wrong device named."""
     if feed not in story.feeds:
         pytest.skip("this feed is played on 24.11 only")
-    ledger = by_key(story.jobs(story.fed(feed)))
-    billed = {k: from_ledger(a) for k, a in ledger.items() if a["billable"] and ran([a])}
-    assert billed == {k: from_sacct(row) for k, row in rows_by_key(story.rows).items()}
-    saw_ = witnessed(story)
-    for k, slots in saw_.items():
-        assert named(ledger[k]) in ({}, slots), f"{k}: {named(ledger[k])}, but the job saw {slots}"
-    well = {int(k[0]) for k in saw_ if named(ledger[k])}
-    told = prologs(story, feed)
-    assert {int(k[0]) for k in saw_} & told <= well, "an event that was well named nothing"
+    told = story.jobs(story.fed(feed))
+    assert of_ledger(a for a in told if a["billable"]) == of_sacct(story.rows)
+    ledger, saw_ = {key(a): a for a in told}, witnessed(story)
+    assert {k: named(ledger[k]) for k, s in saw_.items() if named(ledger[k]) not in ({}, s)} == {}
+    unnamed = {int(job) for job, submit in saw_ if not named(ledger[job, submit])}
+    assert not unnamed & prologs(story, feed), "an event that was well named nothing"
 
 
 def prologs(story: FaultStory, feed: str) -> set[int]:
@@ -188,7 +176,7 @@ def prologs(story: FaultStory, feed: str) -> set[int]:
             seen[job] += 1
             if (feed == "truncated" and is_cut(position)) or wrong_clock:
                 broken.add(job)
-    rows = Counter(int(job) for job, _ in rows_by_key(story.rows))
+    rows = Counter(int(job) for job, _ in of_sacct(story.rows))
     return {job for job, n in seen.items() if n == rows[job]} - broken
 
 
