@@ -1,4 +1,7 @@
-"""Writes a month of made-up GPU jobs as saved sacct output: ``generate_sacct.py ROWS > FILE``. Same seed, same file."""
+"""Writes a month of made-up GPU jobs as saved sacct output: ``generate_sacct.py ROWS [MONTH] > FILE``.
+
+Months of 31 days count from 0, which is October 2026 in Asia/Kolkata. The same arguments give the same file.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ MONTH_START = 1790793000  # 2026-10-01T00:00 in Asia/Kolkata
 MONTH_SECONDS = 31 * 86400
 
 
-def rows(count: int, seed: int = 1) -> Iterator[list[str]]:
+def rows(count: int, month: int = 0) -> Iterator[list[str]]:
     """``count`` jobs in order of their ids: ids and submit times rise together, as Slurm's do."""
-    random.seed(seed)
+    random.seed(1 + month)
     step = MONTH_SECONDS / count
     for i in range(count):
-        submit = int(MONTH_START + i * step)
+        submit = int(MONTH_START + month * MONTH_SECONDS + i * step)
         start = submit + int(random.expovariate(1 / 600))
         elapsed = int(random.lognormvariate(7, 1.6))
         gpus = random.choice((1, 1, 1, 1, 2, 4, 8))
@@ -29,7 +32,7 @@ def rows(count: int, seed: int = 1) -> Iterator[list[str]]:
         account = f"acct{(number * 7 + random.choice((0, 0, 0, 1))) % 120:03d}"
         state = random.choices(("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED by 1000"), (80, 10, 5, 5))[0]
         tres = f"billing={gpus * 8},cpu={gpus * 8},gres/gpu:a100={gpus},gres/gpu={gpus},mem={gpus * 60}G,node={nodes}"
-        job = str(1000 + i)
+        job = str(1000 + month * count + i)
         yield [
             job, job, "alpha", job, str(submit), str(submit), str(start), str(start + elapsed),
             str(elapsed), "00:00:00",
@@ -40,7 +43,7 @@ def rows(count: int, seed: int = 1) -> Iterator[list[str]]:
 def main() -> None:
     """Write the file to stdout."""
     print("\x1f".join(HEADER))
-    for row in rows(int(sys.argv[1])):
+    for row in rows(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0):
         print("\x1f".join(row))
 
 

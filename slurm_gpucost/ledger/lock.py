@@ -5,6 +5,7 @@ SQLite's own lock cannot say who holds it; this one can.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -16,6 +17,7 @@ from slurm_gpucost.domain.errors import LedgerBusy, LedgerError
 
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.002
+_LINE = 120
 
 
 class WriterLock:
@@ -64,10 +66,9 @@ class WriterLock:
                         "run this again when it is done"
                     ) from None
                 time.sleep(_POLL_SECONDS)
-        command = " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:3]])
+        command = " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:3]])[:_LINE]
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        try:
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{command} (pid {os.getpid()}, since {since})\n".encode(), 0)
-        except OSError:
-            pass  # a full disk must not keep anyone from the lock; only the name is lost
+        # Padded, not truncated: a change of length is a transaction of the file system's journal.
+        line = f"{command} (pid {os.getpid()}, since {since})".encode().ljust(2 * _LINE) + b"\n"
+        with contextlib.suppress(OSError):  # a full disk must not keep anyone from the lock; only the name is lost
+            os.pwrite(self._fd, line, 0)

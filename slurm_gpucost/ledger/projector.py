@@ -78,7 +78,8 @@ def project_dirty(
             progress(done)
         if batches is not None:
             batches -= 1
-        time.sleep(YIELD_SECONDS)
+        if batches != 0:
+            time.sleep(YIELD_SECONDS)
     if pending(ledger.connection):
         _project_nodes(ledger, batches)
     return done

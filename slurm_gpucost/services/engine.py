@@ -1,4 +1,4 @@
-"""The all-in-one daemon's work, a step at a time: the loop calls :meth:`Engine.step` a few times a second.
+"""The all-in-one daemon's work, a step at a time: the loop calls :meth:`Engine.step` about once a second.
 
 Only this thread writes. Slow questions (sacct, scontrol, slurmd -G) run in threads that hand their replies over, and
 the driver has a thread of its own, so nothing that hangs holds up the intake of events.
@@ -30,6 +30,10 @@ from slurm_gpucost.sources import node_events, nodes, sacct, scontrol, slurmd_gr
 from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import Spool
 
+DRAIN_MS = 10_000
+"""How often the driver's windows are taken in: each commit costs a node as much as twenty readings."""
+PROJECT_MS = 5_000
+"""How often, at most, attempts and leases are made of hooks alone."""
 log = logging.getLogger("gpucostd")
 _COMMAND = re.compile("`[^`]*`")
 RECONCILE_AFTER_MS = 600_000
@@ -63,6 +67,8 @@ class Engine:
         self._windows: list[Window] = []
         self._layouts: list[MigInstance] = []
         self._processes: list[DeviceProcess] = []
+        self._drain_at_ms = 0
+        self._project_at_ms = 0
 
     def step(self) -> None:
         """One round: events in, replies in, questions out, projection. Trouble is said once and tried again."""
@@ -95,6 +101,7 @@ class Engine:
 
     def close(self) -> None:
         """Take in what is there, and what the driver has measured."""
+        self._project_at_ms = 0
         self.step()
         if self.sampler:
             self._measured(self.sampler.stop())
@@ -117,17 +124,25 @@ class Engine:
             except queue.Empty:
                 return
             take()
+            self._project_at_ms = 0
 
     def _project(self) -> None:
         """A batch a round: while a backfill brings more and more, events are taken in all the same."""
-        if pending(self.ledger.connection):
-            collect.project(self.ledger, self.settings, batches=1)
+        now = self.clock()
+        if now < self._project_at_ms <= now + PROJECT_MS or not pending(self.ledger.connection):
+            return
+        collect.project(self.ledger, self.settings, batches=1)
+        self._project_at_ms = 0 if pending(self.ledger.connection) else now + PROJECT_MS
 
     def _driver(self) -> None:
         if self.sampler is None:
             return
         state = self.sampler.state
         self._say("NVML", "" if state in ("ok", "not started") else state)
+        now = self.clock()
+        if self._devices and not self._windows and now < self._drain_at_ms <= now + DRAIN_MS:
+            return
+        self._drain_at_ms = now + DRAIN_MS
         self._measured(self.sampler.drain())
         if self._listed is not None:
             if [(r.device, r.digest) for r in self._listed] != [(r.device, r.digest) for r in self._devices]:
