@@ -12,7 +12,7 @@ Level = tuple[int, int, int]
 """(start ms, end ms, percent)."""
 
 
-def levels(start_ms: int, end_ms: int, samples: Iterable[tuple[int, int]], average: int | None) -> list[Level]:
+def levels(start_ms: int, end_ms: int, samples: Iterable[tuple[int, int]] | None, average: int | None) -> list[Level]:
     """The percentages that hold within [start_ms, end_ms), in order and without overlap; the rest is not covered.
 
     A sample speaks for the time since the one before it, but for no more than SAMPLE_REACH_MS; the last one also for
@@ -20,7 +20,8 @@ def levels(start_ms: int, end_ms: int, samples: Iterable[tuple[int, int]], avera
     spoke for is not covered.
 
     ``average`` is UtilizationRates at ``end_ms``, a mean over a sample period: it speaks for SAMPLE_REACH_MS. If it
-    is 0 and no sample came at all, it speaks for the whole time: a driver stops sampling while the GPU idles.
+    is 0 and no sample came at all, it speaks for the whole time: a driver stops sampling while the GPU idles. Not so
+    where the driver has no buffer (None), or idle moments would weigh more than busy ones.
     """
     found: list[Level] = []
     at = start_ms
@@ -36,14 +37,14 @@ def levels(start_ms: int, end_ms: int, samples: Iterable[tuple[int, int]], avera
         at = until
 
     last: int | None = None
-    for sampled_at, percent in sorted(samples):
+    for sampled_at, percent in sorted(samples or ()):
         if start_ms < sampled_at <= end_ms:
             fill(sampled_at - SAMPLE_REACH_MS, sampled_at, percent)
             last = percent
     if last is not None:
         fill(at, min(at + SAMPLE_REACH_MS, end_ms), last)
     if average is not None:
-        dry = last is None and average == 0
+        dry = samples is not None and last is None and average == 0
         fill(start_ms if dry else end_ms - SAMPLE_REACH_MS, end_ms, average)
     return found
 

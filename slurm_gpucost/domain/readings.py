@@ -31,9 +31,9 @@ class Reading:
     at_ms: int
     energy_mj: int | None = None
     """The counter since the driver loaded; it can start again from zero."""
-    sm_samples: tuple[tuple[int, int], ...] = ()
-    """(ms UTC, percent) since the reading before: the share of time in which a kernel ran."""
-    mem_samples: tuple[tuple[int, int], ...] = ()
+    sm_samples: tuple[tuple[int, int], ...] | None = ()
+    """(ms UTC, percent) since the reading before: the share of time in which a kernel ran. None: no buffer here."""
+    mem_samples: tuple[tuple[int, int], ...] | None = ()
     """(ms UTC, percent) since the reading before: the share of time in which memory was read or written."""
     sm_percent: int | None = None
     """The driver's last short average: it stands in where no sample speaks."""

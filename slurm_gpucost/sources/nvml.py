@@ -163,17 +163,17 @@ class NvmlGpus:
             kept = self._devices[device] = _Device(handle, device.startswith("MIG-"))
         return kept
 
-    def _samples(self, kept: _Device, kind: int, name: str) -> tuple[tuple[int, int], ...]:
-        """(ms UTC, percent) that the driver buffered since the last call, in order."""
+    def _samples(self, kept: _Device, kind: int, name: str) -> tuple[tuple[int, int], ...] | None:
+        """(ms UTC, percent) that the driver buffered since the last call, in order; None where it has no buffer."""
         if name in kept.lacks:
-            return ()
+            return None
         lacks: set[object] = set()
         seen = newest = kept.seen_us.get(kind, 0)
         reply = self._open.ask(self._open.nvml.nvmlDeviceGetSamples, kept.handle, kind, seen, lacks=lacks)
         if reply is None:
             if lacks:
                 kept.lacks.add(name)
-            return ()
+            return None if lacks else ()
         value_type, samples = reply
         member = _MEMBER_OF_TYPE[value_type] if 0 <= value_type < len(_MEMBER_OF_TYPE) else "uiVal"
         found: list[tuple[int, int]] = []

@@ -111,7 +111,7 @@ def test_what_a_device_does_not_tell_is_none_and_a_lost_one_is_an_error(nvml: Fa
     )
     told = nvml.run(OPEN + "print(json.dumps([astuple(gpus.read(d.device, wall))[2:11] for d in devices]))")
     assert told == [
-        [None, [], [], None, None, None, None, 61_000, None],
+        [None, None, None, None, None, None, None, 61_000, None],
         [0, [], [], 0, 0, (512 + 7) << 20, None, None, 40],
         [None, [], [], None, None, None, "GPU is lost", None, None],
         [None, [], [], None, None, None, "Unknown Error", None, None],
@@ -277,7 +277,7 @@ print(json.dumps([layout, astuple(gpus.read("GPU-a", wall))[2:9], astuple(gpus.r
         ["GPU-a", 5, "MIG-x", "3g.39gb", 1, 0, 3, 3, 7, 40192],
         ["GPU-a", 5, "MIG-y", "1g.10gb", 5, 0, 1, 1, 7, 9728],
     ]
-    assert parent == [7_000, [], [], None, None, 0, None]
+    assert parent == [7_000, None, None, None, None, 0, None]
     assert instance == [None, [], [], None, None, 7 << 20, None]
 
 

@@ -44,16 +44,16 @@ class Slot:
 
 
 def percent_in(
-    slot: int, first: Reading, second: Reading, samples: tuple[tuple[int, int], ...], average: int | None
+    slot: int, first: Reading, second: Reading, samples: tuple[tuple[int, int], ...] | None, average: int | None
 ) -> int | None:
     """What holds in [slot, slot + SLOT): the next sample, if near; after the last one that; else the average."""
-    inside = sorted(s for s in samples if first.at_ms < s[0] <= second.at_ms)
+    inside = sorted(s for s in samples or () if first.at_ms < s[0] <= second.at_ms)
     later = [s for s in inside if s[0] >= slot + SLOT]
     if later:
         return later[0][1] if later[0][0] - REACH <= slot else None
     if inside and slot + SLOT <= inside[-1][0] + REACH:
         return inside[-1][1]
-    if average is not None and (second.at_ms - REACH <= slot or (not inside and average == 0)):
+    if average is not None and (second.at_ms - REACH <= slot or (samples is not None and not inside and average == 0)):
         return average
     return None
 
@@ -199,7 +199,7 @@ def stories(draw: st.DrawFn) -> Story:
                 power_mw=draw(st.one_of(st.none(), st.integers(0, 10**6))),
                 temperature_c=draw(st.one_of(st.none(), st.integers(0, 99))),
                 epoch=f"boot {epoch}",
-                sm_samples=tuple(draw(samples)),
+                sm_samples=draw(st.one_of(samples.map(tuple), st.none())),
                 mem_samples=tuple(draw(samples)),
                 sm_percent=draw(percents),
                 mem_percent=draw(percents),
@@ -383,11 +383,15 @@ def test_a_poll_so_late_that_the_buffer_lost_samples_leaves_their_time_uncovered
     assert (window.observed_ms, window.sm_observed_ms, window.sm_percent_ms) == (20_000, 15_000, 80 * 15_000)
 
 
-@pytest.mark.parametrize(("average", "covered"), [(0, 9_000), (30, 1_000), (None, 0)])
-def test_an_average_without_samples_covers_all_only_if_the_gpu_idles(average: int | None, covered: int) -> None:
+@pytest.mark.parametrize(
+    ("samples", "average", "covered"), [((), 0, 9_000), ((), 30, 1_000), ((), None, 0), (None, 0, 1_000)]
+)
+def test_an_average_without_samples_covers_all_only_if_the_gpu_idles(
+    samples: tuple[tuple[int, int], ...] | None, average: int | None, covered: int
+) -> None:
     windower = Windower("GPU-a")
     windower.add(read(0))
-    windower.add(read(9_000, sm_percent=average))
+    windower.add(read(9_000, sm_samples=samples, sm_percent=average))
     (window,) = windower.close(60_000)
     assert window.sm_observed_ms == covered
     assert window.sm_percent_ms == (average or 0) * covered
