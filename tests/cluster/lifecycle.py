@@ -212,6 +212,10 @@ def held_while_running(p: Play) -> None:
     p.cluster.run(["scontrol", "hold", str(job)], user="alice")
     time.sleep(5)
     p.tell(job)
+    while p.cluster.states(job).get(job) in ("RUNNING", "SUSPENDED"):
+        # Gang scheduling, should it have suspended the job, resumes none of priority 0.
+        p.cluster.scontrol("resume", str(job), check=False)
+        time.sleep(1)
     p.ended(job)
 
 
