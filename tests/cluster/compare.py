@@ -41,9 +41,14 @@ def rows_by_key(rows: list[dict[str, str]]) -> dict[Key, dict[str, str]]:
 
 
 def suspended(row: dict[str, str]) -> int:
-    """Suspended, like 00:01:30, in seconds."""
-    hours, minutes, seconds = map(int, row["Suspended"].split(":"))
-    return (hours * 60 + minutes) * 60 + seconds
+    """Suspended, like 1-00:01:30, in seconds; at most what Elapsed leaves of the run.
+
+    Where slurmdbd missed a suspension it books one from 1970 on, and Elapsed 0 (seen once, on 22.05).
+    """
+    days, _, clock = row["Suspended"].rpartition("-")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    said = ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+    return min(said, int(row["End"]) - int(row["Start"]))
 
 
 def from_sacct(row: dict[str, str]) -> dict[str, Any]:
