@@ -14,6 +14,12 @@ from slurm_gpucost.sources.accounting_text import FIELDS, FREE_TEXT, UNIT_SEPARA
 
 ENVIRONMENT = {"SLURM_TIME_FORMAT": "%s", "TZ": "UTC", "LC_ALL": "C"}
 """Epoch seconds out, UTC in: no hour is ambiguous. (Not together with --json: 22.05 fails on that.)"""
+STATES = "RUNNING,SUSPENDED,PENDING"
+"""With times, sacct's --state asks who was in a state meanwhile, by Start and End: all that ran, however it ended.
+
+Without --state it asks who was eligible, and whoever puts their own running job on hold (``scontrol hold``) takes
+that time away: the row vanishes from the reply for good (seen on 22.05, 24.11 and 26.05).
+"""
 SMALLEST_SLICE_MS = 60_000
 SMALLEST_SLOW_SLICE_MS = 3_600_000
 """Who does not answer for an hour's jobs in time is not slow, but hangs."""
@@ -48,6 +54,7 @@ def arguments(
         "--parsable2",
         f"--delimiter={separator}",
         "--noconvert",
+        f"--state={STATES}",
         f"--clusters={cluster}",
         f"--starttime={_utc(start_ms)}",
         f"--endtime={_utc(end_ms)}",

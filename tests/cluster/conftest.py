@@ -17,6 +17,8 @@ from tests.cluster import rootfs
 from tests.cluster.lifecycle import Lifecycle
 from tests.cluster.scenario import Scenario
 
+pytest.register_assert_rewrite("tests.cluster.compare")
+
 _LOUD = "THE CLUSTER TESTS DID NOT RUN"
 
 

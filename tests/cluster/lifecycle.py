@@ -205,6 +205,20 @@ def held_and_released(p: Play) -> None:
     p.ended(job)
 
 
+def held_while_running(p: Play) -> None:
+    """Its owner puts it on hold, which changes nothing but that sacct, asked by time, does not list it any more.
+
+    On n5, which has one partition: where two overlap, gang scheduling can suspend a job, and resumes none on hold.
+    """
+    words = ("--gres=gpu:1", "--partition=mps")
+    job = p.submit("held while running", "alice", batch("saw batch", UNTIL_TOLD), *words)
+    p.running(job)
+    p.cluster.run(["scontrol", "hold", str(job)], user="alice")
+    time.sleep(5)
+    p.tell(job)
+    p.ended(job)
+
+
 def calm_node(p: Play) -> None:
     """On n8: jobs that follow one another on the same devices, a whole node, a deadline, a reservation."""
     on = ("--partition=calm",)
@@ -226,12 +240,12 @@ def calm_node(p: Play) -> None:
 def mixed_types(p: Play) -> None:
     """On n3, which has one a100 and two v100."""
     for n, gres in enumerate(["gpu:1", "gpu:v100:1", "gpu:a100:1", "gpu:2", "gpu:3", "gpu:1"]):
-        p.submit(f"mixed {n} {gres}", "carol", batch("saw batch 2"), f"--gres={gres}", "--partition=mixed")
+        p.submit(f"mixed {n} {gres}", "carol", batch("saw batch 5"), f"--gres={gres}", "--partition=mixed")
 
 
 def mig(p: Play) -> None:
     for n, gres in enumerate(["gpu:1g.5gb:1", "gpu:1g.5gb:1", "gpu:3g.20gb:1", "gpu:1", "gpu:3"]):
-        p.submit(f"mig {n} {gres}", "alice", batch("saw batch 2"), f"--gres={gres}", "--partition=mig")
+        p.submit(f"mig {n} {gres}", "alice", batch("saw batch 5"), f"--gres={gres}", "--partition=mig")
 
 
 def mps(p: Play) -> None:
@@ -299,6 +313,7 @@ STORIES: tuple[Callable[[Play], None], ...] = (
     ended_while_suspended,
     shrunk,
     held_and_released,
+    held_while_running,
     calm_node,
     mixed_types,
     mig,

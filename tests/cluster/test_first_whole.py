@@ -10,6 +10,7 @@ import pytest
 from slurm_gpucost.domain.records import Lease
 from tests.cluster.cluster import HERE
 from tests.cluster.compare import (
+    LONG_ENOUGH,
     assert_no_device_is_let_twice,
     by_key,
     from_ledger,
@@ -23,9 +24,6 @@ from tests.cluster.compare import (
 from tests.cluster.scenario import BACKFILL, CONTROLLER, LEDGER, MAIN, Scenario, gpus, started
 
 pytestmark = pytest.mark.cluster
-
-LONG_ENOUGH = 6
-"""Seconds after which a controller asked every 2 s must have named a job's devices."""
 
 
 def test_the_workload_was_what_it_says(scenario: Scenario) -> None:

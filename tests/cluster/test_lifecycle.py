@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.cluster.compare import (
+    LONG_ENOUGH,
     assert_devices_are_those_seen,
     assert_no_device_is_let_twice,
     assert_partition,
@@ -25,8 +26,6 @@ from tests.cluster.scenario import CONTROLLER, MAIN, gpus, started
 
 pytestmark = pytest.mark.cluster
 
-LONG_ENOUGH = 6
-"""Seconds after which a controller asked every 2 s must have named a job's devices."""
 CHAINS = {
     "single": ["COMPLETED"],
     "three gpus": ["COMPLETED"],
@@ -51,6 +50,7 @@ CHAINS = {
     "requeued while suspended": ["REQUEUED", "CANCELLED"],
     "shrunk": ["RESIZING", "COMPLETED"],
     "held": ["COMPLETED"],
+    "held while running": ["COMPLETED"],
     "back to back 3": ["COMPLETED"],
     "exclusive": ["COMPLETED"],
     "in a reservation": ["COMPLETED"],
@@ -113,6 +113,13 @@ def test_no_device_is_let_twice_at_a_time(lifecycle: Lifecycle) -> None:
 
 def test_every_device_is_accounted_for_once_at_every_moment(lifecycle: Lifecycle) -> None:
     assert_partition(lifecycle)
+
+
+def test_no_one_hides_a_job_by_putting_it_on_hold(lifecycle: Lifecycle) -> None:
+    job = lifecycle.ids["held while running"]
+    assert str(job) not in {row["JobIDRaw"] for row in lifecycle.cluster.sacct()}, "then sacct has changed: simplify"
+    (attempt,) = (a for a in lifecycle.jobs() if a["job_id"] == str(job))
+    assert (attempt["billable"], Fraction(attempt["gpu_seconds"]) >= 5) == (True, True)
 
 
 def test_two_jobs_followed_on_one_device_within_a_second(lifecycle: Lifecycle) -> None:

@@ -89,6 +89,8 @@ def test_requeued_attempts_and_all_users_are_asked_for_in_utc() -> None:
     words = sacct.arguments("/opt/sacct", "c", 1_790_000_000_000, 1_790_000_060_000, "SEP")
     assert words[0] == "/opt/sacct"
     assert {"--duplicates", "--allusers", "--allocations", "--parsable2", "--noconvert", "--clusters=c"} <= set(words)
+    # Without it, who puts their running job on hold is not listed (tests/cluster shows it).
+    assert "--state=RUNNING,SUSPENDED,PENDING" in words
     assert option(words, "starttime") == "2026-09-21T14:13:20"
     fields = option(words, "format").split(",")
     assert fields.index("JobName") < len(fields) - 1 and fields[-1] == "NNodes"
