@@ -29,6 +29,8 @@ CONF = "\n".join(
         "HealthCheckProgram=/etc/slurm/health",
         "HealthCheckInterval=2",
         "HealthCheckNodeState=ANY,CYCLE",
+        # With 2 a node that is set down by hand is back within a second, dead or not: its last answer was new enough.
+        "ReturnToService=1",
         "SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0",
         *(f"PartitionName={name} Nodes=n[1-2] MaxTime=INFINITE State=UP" for name in PARTITIONS),
         "",

@@ -86,6 +86,8 @@ class FaultStory:
             "all spools to be taken in",
         )
         time.sleep(2)
+        self.rows = self.cluster.sacct(fields=FIELDS)  # 22.05's lags
+        time.sleep(3)
         for daemon in self.daemons.values():
             self.cluster.kill(daemon)
         self.cluster.until(lambda: not any(map(self.cluster.alive, self.daemons.values())), "the daemons' end", 15)
