@@ -23,6 +23,7 @@ from slurm_gpucost.ledger.projector import pending
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect, reconcile
 from slurm_gpucost.services.accounting import Accounting
+from slurm_gpucost.services.cuts import devices_of
 from slurm_gpucost.services.gathering import Drained
 from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings
@@ -67,6 +68,8 @@ class Engine:
         self._windows: list[Window] = []
         self._layouts: list[MigInstance] = []
         self._processes: list[DeviceProcess] = []
+        self._slots: dict[tuple[str, int], str] = {}
+        """The device of each (node, GRES index), as far as it is known."""
         self._drain_at_ms = 0
         self._project_at_ms = 0
 
@@ -94,7 +97,7 @@ class Engine:
                 self.spool.discard(path)
             for event in events:
                 if self.sampler:
-                    self.sampler.cut(event.at_ms)
+                    self.sampler.cut(event.at_ms, devices_of(event, self._slots, self._devices))
                 if event.node and event.node not in self._nodes:
                     self._nodes.add(event.node)
                     self._ask_slots(event.node)
@@ -261,6 +264,8 @@ class Engine:
         except Exception:
             self._nodes.discard(node)  # its next event asks again
             raise
+        self._slots = {slot: device for slot, device in self._slots.items() if slot[0] != node}
+        self._slots |= {(node, slot.gres_index): slot.device for slot in slots if slot.device}
 
 
 def _told(error: Exception) -> str:

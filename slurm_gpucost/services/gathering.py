@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from slurm_gpucost.domain.evidence import DeviceReport
@@ -71,10 +71,11 @@ class Gathering:
         """Take a reading in."""
         self._windowers[reading.device].add(reading)
 
-    def cut(self, at_ms: int) -> None:
-        """Let no window reach across that moment."""
-        for windower in self._windowers.values():
-            windower.cut(at_ms)
+    def cut(self, at_ms: int, devices: Collection[str] | None = None) -> None:
+        """Let no window of these devices, or of any, reach across that moment."""
+        for device, windower in self._windowers.items():
+            if devices is None or device in devices:
+                windower.cut(at_ms)
 
     def drain(self, now_ms: int) -> Drained:
         """What there is to store since the last time."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -83,7 +83,7 @@ class Sampler:
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nvml", daemon=True)
-        self._cuts: deque[int] = deque(maxlen=MOST_CUTS)
+        self._cuts: deque[tuple[int, Collection[str] | None]] = deque(maxlen=MOST_CUTS)
         offsets = tuple(offsets_ms)
         gap_ms = max(SHORTEST_GAP_MS, int(FEWEST_READINGS_A_GAP * interval_seconds * MS))
         self._gathering = Gathering(
@@ -97,9 +97,12 @@ class Sampler:
         """Begin to read."""
         self._thread.start()
 
-    def cut(self, at_ms: int) -> None:
-        """A hook ran at that moment: no window may reach across it, and the next reading comes soon."""
-        self._cuts.append(at_ms)
+    def cut(self, at_ms: int, devices: Collection[str] | None = None) -> None:
+        """A hook ran at that moment: no window of its job's devices may reach across it, and a reading comes soon.
+
+        ``devices`` None: nobody knows which; then no window of any.
+        """
+        self._cuts.append((at_ms, devices))
         self._wake.set()
 
     def drain(self) -> Drained:
@@ -210,7 +213,7 @@ class Sampler:
 
     def _apply_cuts(self) -> None:
         while self._cuts:
-            self._gathering.cut(self._cuts.popleft())
+            self._gathering.cut(*self._cuts.popleft())
 
     def _call(self, call: Callable[[], T]) -> T:
         self._called_at_ms = self._clock()

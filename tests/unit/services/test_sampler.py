@@ -143,6 +143,20 @@ def test_windows_are_cut_and_come_out_once_and_the_last_with_the_end() -> None:
         until(lambda: board.closed == 1, "the driver let go of")
 
 
+def test_a_hook_of_a_known_device_cuts_no_other() -> None:
+    board, clock = Board("GPU-a", "GPU-b"), Clock()
+    with sampling(board, clock) as sampler:
+        advance(board, clock, "GPU-a", "GPU-b", by=0)
+        for _ in range(3):
+            advance(board, clock, "GPU-a", "GPU-b")
+        sampler.cut(START + 1_500, {"GPU-b"})
+        assert spans(sampler.stop(5).windows) == [
+            ("GPU-a", 0, 3_000, 3_000),
+            ("GPU-b", 0, 1_500, 1_500),
+            ("GPU-b", 1_500, 3_000, 1_500),
+        ]
+
+
 def test_a_hang_holds_nobody_up_and_costs_nothing_that_was_observed() -> None:
     board, clock = Board("GPU-a", "GPU-b"), Clock()
     with sampling(board, clock) as sampler:
