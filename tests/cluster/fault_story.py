@@ -180,11 +180,14 @@ class FaultStory:
         self.cluster.stop("slurmctld", "KILL")
         at(fault + OUTAGE)
         self.cluster.start("slurmctld")
-        self.mend(wave)
+        self.mend(wave, lost=True)
         self.settle(wave)
 
-    def mend(self, wave: str, timeout: float = 90) -> None:
-        """What an administrator does until all runs again: nodes resumed, requeued jobs begun, lost jobs found out."""
+    def mend(self, wave: str, timeout: float = 90, lost: bool = False) -> None:
+        """What an administrator does until all runs again: nodes resumed, requeued jobs begun.
+
+        ``lost``: there may be jobs that slurmctld thinks are running and no node knows.
+        """
         cluster = self.cluster
         deadline = time.monotonic() + timeout
         looked = time.monotonic()
@@ -199,7 +202,9 @@ class FaultStory:
             for job, state in states.items():
                 if state == "PENDING":
                     cluster.scontrol("update", f"jobid={job}", "starttime=now", check=False)
-            if time.monotonic() - looked > 14:  # BatchStartTimeout has passed: a registering slurmd tells what it lacks
+            if (
+                lost and time.monotonic() - looked > 14
+            ):  # BatchStartTimeout has passed: a registering slurmd tells what it lacks
                 for node in ("n1", "n2"):
                     cluster.stop(f"slurmd-{node}")
                     cluster.start(f"slurmd-{node}")
@@ -258,6 +263,7 @@ class FaultStory:
         cluster.freeze("n2", packs.of(wave), "CONT")
         cluster.resume("n2")
         self._again(wave, "n1", "n2")
+        self.mend(wave)
         self.settle(wave)
 
     def _again(self, wave: str, node: str, other: str) -> None:

@@ -56,7 +56,7 @@ class Soak(FaultStory):
                 self.daemons[MAIN] = self._daemon(MAIN)
             else:
                 self.cluster.start(daemon)
-        self.mend(wave, 240)
+        self.mend(wave, 240, lost=True)
         self.settle(wave)
 
     def play_wave(self, wave: str) -> None:
