@@ -23,8 +23,11 @@ STAGES = ("pending", "starting", "running", "ending", "in epilog")
 
 @pytest.fixture(scope="module")
 def story(suite: str) -> Iterator[FaultStory]:
-    """The whole matrix on 24.11; on the others what is known to bite there."""
-    waves = FaultStory.WAVES if suite == "trixie" else ("slurmctld", "crash", "refused")
+    """The whole matrix on 24.11; on the others what is known to bite there.
+
+    slurmctld last: restarted, 22.05 loses count of GPUs ("gres count underflow") and may start no GPU job any more.
+    """
+    waves = FaultStory.WAVES if suite == "trixie" else ("crash", "refused", "slurmctld")
     feeds = tuple(FEEDS) if suite == "trixie" else ("backwards", "an hour ahead")
     with FaultStory(suite, waves, feeds) as played:
         yield played
@@ -224,7 +227,7 @@ def test_events_with_faults_move_no_time_and_name_no_wrong_device(story: FaultSt
     assert of_ledger(a for a in told if a["billable"]) == of_sacct(story.rows)
     ledger, saw_ = {key(a): a for a in told}, witnessed(story)
     assert {k: named(ledger[k]) for k, s in saw_.items() if named(ledger[k]) not in ({}, s)} == {}
-    unnamed = {int(job) for job, submit in saw_ if not named(ledger[job, submit])}
+    unnamed = {int(k[0]) for k in saw_ if not named(ledger[k]) and k not in late_prologs(story)}
     assert not unnamed & prologs(story, feed), "an event that was well named nothing"
 
 
