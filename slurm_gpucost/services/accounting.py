@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.ingest import Open, asked_until, last_current_poll
 from slurm_gpucost.ledger.store import Ledger
@@ -26,7 +27,7 @@ class Accounting:
         self._heard = False
         self._look_back_ms: int | None = None
         """From when on to ask for attempts that ended while nobody asked."""
-        self._asked_from = 0
+        self._asked_from = OPEN_END_MS
         self._whole = False
         """The question goes through the whole look-back."""
         self._named: int | None = None

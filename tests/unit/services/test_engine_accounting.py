@@ -74,13 +74,12 @@ def test_a_backfill_of_the_last_hour_does_not_hide_the_days_before_it(tmp_path: 
     assert end > NOW
 
 
-def _row(end: str, state: str) -> list[str]:
-    row = dict.fromkeys(FIELDS, "") | {
+def _row(end: str, state: str) -> dict[str, str]:
+    return dict.fromkeys(FIELDS, "") | {
         "JobIDRaw": "9", "JobID": "9", "Cluster": "c", "Submit": "1789000000", "Start": "1789000000", "End": end,
         "ElapsedRaw": "3600", "State": state, "User": "ann", "Account": "lab", "AllocTRES": "gres/gpu:a100=1",
         "NNodes": "1",
     }  # fmt: skip
-    return list(row.values())
 
 
 def _reply(start: int, end: int, *rows: list[str]) -> Slice:
@@ -90,7 +89,9 @@ def _reply(start: int, end: int, *rows: list[str]) -> Slice:
 def _saved_as_running(ledger: Ledger, settings: Settings) -> int:
     """A job that ran when a file was saved, long ago; when that was, ms UTC."""
     saved = 1_789_003_600_000
-    collect.take_accounting(ledger, settings, _reply(saved, saved, _row("Unknown", "RUNNING")), saved, current=False)
+    collect.take_accounting(
+        ledger, settings, _reply(saved, saved, list(_row("Unknown", "RUNNING").values())), saved, current=False
+    )
     collect.project(ledger, settings)
     return saved
 
@@ -107,7 +108,7 @@ def test_what_a_saved_file_has_as_running_and_ended_long_before_the_daemon_is_as
         assert asked_from() > saved
         work.take(_reply(NOW - DAY, NOW), NOW, True, [])
         assert asked_from() == saved, "the attempt is not running now: when did it end?"
-        work.take(_reply(saved, saved + DAY, _row("1789007200", "COMPLETED")), NOW, False, [])
+        work.take(_reply(saved, saved + DAY, list(_row("1789007200", "COMPLETED").values())), NOW, False, [])
         work.take(_reply(NOW - DAY, NOW), NOW, True, [])
         collect.project(ledger, settings)
         assert count(ledger, "attempt", "end_ms = 1789007200000") == 1
@@ -125,6 +126,60 @@ def test_a_lost_attempt_that_sacct_knows_no_more_is_looked_for_once(tmp_path: Pa
         assert work.window(NOW)[0] == saved
         work.take(_reply(NOW - DAY, NOW), NOW, True, [])
         assert work.window(NOW)[0] > saved
+
+
+def test_what_the_accounting_lost_while_it_ran_ends_when_it_was_last_named(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    with open_ledger(settings.ledger) as ledger:
+        work = Accounting(settings, ledger)
+        began = NOW - 600_000
+        running = _row("Unknown", "RUNNING") | {"Start": str(began // 1000), "Submit": str(began // 1000)}
+
+        def poll(at: int, *rows: dict[str, str]) -> None:
+            start, end = work.window(at)
+            work.take(_reply(start, end, *(list(row.values()) for row in rows)), at, True, [])
+            collect.project(ledger, settings)
+
+        def found() -> tuple[int | None, int, int]:
+            found: tuple[int | None, int, int] = ledger.connection.execute(
+                "SELECT end_ms, vanished, billable FROM attempt"
+            ).fetchone()
+            return found
+
+        poll(NOW, running)
+        poll(NOW + 60_000, running)
+        assert found() == (None, 0, 1)
+        poll(NOW + 120_000)
+        assert found() == (NOW + 60_000, 1, 1), "it was asked for from when it ran, and is not there"
+        poll(NOW + 180_000)
+        assert found() == (NOW + 60_000, 1, 1)
+        poll(NOW + 240_000, running)
+        assert found() == (None, 0, 1), "slurmdbd knows it again"
+        ended = running | {"End": str(NOW // 1000 + 90), "ElapsedRaw": "690", "State": "COMPLETED"}
+        poll(NOW + 300_000, ended)
+        assert found() == (NOW + 90_000, 0, 1)
+        poll(NOW + 360_000)
+        assert found() == (NOW + 90_000, 0, 1), "what is purged after its end is no correction"
+
+
+def test_once_a_day_the_whole_look_back_is_asked_for_again(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    hour = 3_600_000
+    with open_ledger(settings.ledger) as ledger:
+        work = Accounting(settings, ledger)
+
+        def asked(at: int) -> int:
+            start, end = work.window(at)
+            work.take(_reply(start, end), at, True, [])
+            return (at - start) // hour
+
+        assert [asked(NOW + n * hour) for n in range(5)] == [24, 2, 2, 2, 2]
+        day = [asked(NOW + n * hour) for n in range(5, 26)]
+        assert day[:-2] == [2] * 19
+        assert day[-2:] == [24 + 24, 2], "from when on it ever asked; what lies before is a backfill's"
+        for n in range(2, 40):
+            asked(NOW + n * DAY)
+        assert asked(NOW + 40 * DAY) == 35 * 24
 
 
 def test_the_first_question_reaches_back_to_the_backfill_before_it(tmp_path: Path) -> None:
