@@ -33,7 +33,7 @@ class FaultStory:
     """Plays on entry; ``seen`` and ``rows`` are what happened, ``packs`` which job was what."""
 
     WAVES: tuple[str, ...] = (
-        "quiet", "slurmd", "slurmctld", "slurmdbd", "database", "no hooks", "crash", "refused",
+        "quiet", "slurmd", "slurmctld", "slurmdbd", "no hooks", "crash", "refused",
     )  # fmt: skip
 
     def __init__(self, suite: str, waves: tuple[str, ...] = WAVES, feeds: tuple[str, ...] = tuple(FEEDS)) -> None:

@@ -23,7 +23,7 @@ ROUNDS = int(os.environ.get("SOAK_ROUNDS", "20"))
 class Soak(FaultStory):
     """More waves: state that slurmctld had not saved, a slurmd that is missed only after its timeout, chance."""
 
-    WAVES: tuple[str, ...] = ("slurmctld killed", "not responding", *(f"chance {n}" for n in range(ROUNDS)))
+    WAVES: tuple[str, ...] = ("database", "slurmctld killed", "not responding", *(f"chance {n}" for n in range(ROUNDS)))
 
     def wave_not_responding(self, wave: str) -> None:
         """Nobody sets n1 down: slurmctld finds out by itself, and n1 comes back with a late epilog."""
