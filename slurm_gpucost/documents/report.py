@@ -11,7 +11,9 @@ from slurm_gpucost.documents.times import local
 from slurm_gpucost.domain.units import decimal_text
 
 DEFAULT = "Cluster,Account,Login,Proper,SKU,Used,Cost"
-UTILIZATION_DEFAULT = "Cluster,SKU,Allocated,Down,PlannedDown,Idle,Reported,Percent"
+UTILIZATION_DEFAULT = "Cluster,SKU,Allocated,Down,PlannedDown,Idle,Other,Reported,Percent"
+_OTHER = ("suspended", "held", "completing", "unobserved")
+"""Together, less oversubscribed, the column Other, so that the usual columns add up."""
 UNITS = {"Seconds": 1, "Minutes": 60, "Hours": 3600}
 """sreport's time formats that a length alone can answer."""
 _RULE = "-" * 80
@@ -43,6 +45,12 @@ def utilization_columns(unit: str) -> list[Column]:
     def of(key: str) -> Callable[[Row], str]:
         return lambda row: "" if row[key] is None else decimal_text(Fraction(row[key]) / UNITS[unit], _DECIMALS[unit])
 
+    def other(row: Row) -> str:
+        if row["reported_gpu_seconds"] is None:
+            return ""
+        total = sum((Fraction(row[f"{name}_gpu_seconds"]) for name in _OTHER), Fraction(0))
+        return decimal_text((total - Fraction(row["oversubscribed_gpu_seconds"])) / UNITS[unit], _DECIMALS[unit])
+
     return [
         Column("Cluster", lambda row: str(row["cluster"]), 9),
         Column("TresName", lambda row: "gres/gpu", 8),
@@ -57,6 +65,7 @@ def utilization_columns(unit: str) -> list[Column]:
         Column("Idle", of("idle_gpu_seconds"), 14, number=True),
         Column("Unobserved", of("unobserved_gpu_seconds"), 12, number=True),
         Column("Oversubscribed", of("oversubscribed_gpu_seconds"), 14, number=True),
+        Column("Other", other, 12, number=True),
         Column("Reported", of("reported_gpu_seconds"), 14, number=True),
         Column("Percent", lambda row: str(row["allocated_percent"] or ""), 8, number=True),
     ]

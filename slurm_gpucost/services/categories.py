@@ -33,6 +33,12 @@ CATEGORIES = (
         "a runaway job? `sacctmgr show runawayjobs`",
     ),
     Category(
+        "suspended for longer than it ran",
+        "the accounting books more suspension than there was time, so next to nothing is billed",
+        "",
+        "slurmdbd missed a suspension; what the job ran must be settled by hand",
+    ),
+    Category(
         "hooks alone",
         "hooks saw a job that the accounting does not know",
         "",

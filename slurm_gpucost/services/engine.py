@@ -16,6 +16,7 @@ from typing import Any
 
 from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.domain.evidence import DeviceReport
+from slurm_gpucost.domain.inventory import slot_types
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Window
 from slurm_gpucost.ledger import ingest
@@ -258,6 +259,13 @@ class Engine:
         self._in_background(f"slurmd -G -N {node}", work)
 
     def _take_slots(self, node: str, gres: list[slurmd_gres.GresSlot]) -> None:
+        said = sum(slot.name == "gpu" for slot in gres)
+        known = slot_types(ingest.latest_nodes(self.ledger.connection, self.settings.cluster).get(node, ""))
+        if known and len(known) != said:  # 22.05 prints a MIG instance of several device files once for each of them
+            self._say(
+                f"slurmd -G -N {node}", f"{node}: slurmd lists {said} GPUs, the controller {len(known)}: not taken"
+            )
+            return
         slots = slurmd_gres.slots(self.settings.cluster, node, gres, self._devices, self.clock())
         try:
             collect.take_inventory(self.ledger, [], slots)

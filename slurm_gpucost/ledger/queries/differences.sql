@@ -52,6 +52,13 @@ found AS (
     'last named ' || (t.end_ms / 1000)
   FROM touching t JOIN attempt a ON a.cluster = t.cluster AND a.job_id = t.job_id AND a.submit_ms = t.submit_ms AND a.vanished = 1
   UNION ALL
+  SELECT 'suspended for longer than it ran', t.cluster, t.job_id, t.submit_ms, t.node, t.from_ms,
+    (t.to_ms - t.from_ms) * t.units * t.share_num, t.share_den, 'Suspended ' || (r.suspended_ms / 1000) || ' s'
+  FROM touching t
+  JOIN attempt a ON a.cluster = t.cluster AND a.job_id = t.job_id AND a.submit_ms = t.submit_ms
+  JOIN accounting_row r ON r.cluster = a.cluster AND r.job_id = a.job_id AND r.submit_ms = a.submit_ms AND r.digest = a.evidence
+  WHERE t.suspended <> '' AND r.suspended_ms > a.end_ms - a.start_ms
+  UNION ALL
   SELECT 'runs on a node that is down', t.cluster, t.job_id, t.submit_ms, t.node, t.from_ms, (t.to_ms - e.start_ms) * t.units * t.share_num, t.share_den,
     e.state || ' since ' || (e.start_ms / 1000) || ': ' || e.reason
   FROM touching t JOIN node_event e ON e.cluster = t.cluster AND e.node = t.node AND e.end_ms IS NULL AND e.class IN ('down', 'powered_down')

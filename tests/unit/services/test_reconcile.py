@@ -145,3 +145,10 @@ def test_another_number_of_devices_in_the_config_is_a_finding(settings: Settings
     with open_queries(settings) as queries:
         findings = status(settings, queries, NOW)["findings"]
     assert any("a100 has 8 devices in the config and 6 in the inventory" in finding for finding in findings)
+
+
+def test_a_suspension_since_1970_is_to_be_decided(settings: Settings, ledger: Ledger) -> None:
+    # slurmdbd books "now less what is booked" for a suspension that it missed (seen on 22.05): Elapsed is then 0.
+    take(ledger, settings, accounting(0, 100, tres=ONE, suspended=1_795_566_000, elapsed=0))
+    (category,) = open_decisions(ask(settings))
+    assert (category["category"], category["gpu_seconds"]) == ("suspended for longer than it ran", "100.000")
