@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from slurm_gpucost.domain.evidence import NodeReport
 from slurm_gpucost.ledger import ingest
 from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services.engine import Engine
@@ -186,3 +187,20 @@ def test_close_takes_in_what_is_there(settings: Settings, ledger: Ledger) -> Non
     work.close()
     assert not path.exists()
     assert count(ledger, "hook_event") == 1
+
+
+@pytest.mark.parametrize(("has", "taken"), [("gpu:a100:2", 2), ("gpu:1g.5gb:1", 0)])
+def test_slots_that_slurmd_counts_otherwise_than_the_controller_are_not_taken(
+    settings: Settings, ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture, has: str, taken: int
+) -> None:
+    # Slurm 22.05 prints a MIG instance of two device files as two records.
+    line = "Gres Name=gpu Type=x Count=1 Index=%d ID=7696487 File=/dev/fakegpu%d (null)"
+    listed = script(tmp_path / "slurmd", f"echo '{line % (0, 0)}'; echo '{line % (1, 1)}'")
+    with ledger.transaction() as db:
+        ingest.add_nodes(db, [NodeReport("c", "n1", NOW, has)])
+    work = make(replace(settings, slurmd=listed), ledger)
+    event(settings, "prolog", START)
+    with caplog.at_level(logging.WARNING):
+        until(work, lambda: count(ledger, "slot_report") == 2 or "not taken" in caplog.text)
+    assert count(ledger, "slot_report") == taken
+    assert ("slurmd lists 2 GPUs, the controller 1: not taken" in caplog.text) == (taken == 0)
