@@ -26,8 +26,8 @@ def record(suite: str) -> None:
     """One boot, one workload, its outputs."""
     with Cluster(suite) as cluster:
         target = REPOSITORY / "tests" / "recordings" / f"slurm-{cluster.version()}"
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
+        shutil.rmtree(target / "spool", ignore_errors=True)
+        target.mkdir(parents=True, exist_ok=True)
 
         def keep(name: str, *command: str, env: dict[str, str] | None = None, stderr: bool = False) -> None:
             done = cluster.run(command, env=env)

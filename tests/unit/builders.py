@@ -15,7 +15,7 @@ from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings, load, template
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-VERSIONS = ("22.05", "24.11")
+VERSIONS = ("22.05", "24.11", "26.05")
 T0 = 1_790_000_000_000
 """A whole second; tests count from here."""
 GPU2 = "billing=2,cpu=2,gres/gpu:a100=2,gres/gpu=2,mem=4G,node=1"
