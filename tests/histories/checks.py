@@ -9,7 +9,7 @@ from fractions import Fraction
 from slurm_gpucost.domain.evidence import AccountingRow
 from tests.histories import brute
 from tests.histories.truth import T0, History, Part, Run
-from tests.histories.witnesses import CLUSTER, Testimony
+from tests.histories.witnesses import Testimony
 
 OPEN_END = (1 << 62) - 1
 
@@ -79,8 +79,11 @@ def _one(
         yield f"{key}: billed {billed} device-ms, and it was {elapsed * devices} and {stopped * devices} suspended"
 
 
-def devices(history: History, db: sqlite3.Connection) -> Iterator[str]:
-    """A lease names a slot only if its attempt held so much of it, then; and the card that was in it."""
+def devices(history: History, db: sqlite3.Connection, slack_ms: int = 0) -> Iterator[str]:
+    """A lease names a slot only if its attempt held so much of it, then; and the card that was in it.
+
+    ``slack_ms``: how far the clocks are off by which attempts begin that hooks alone know.
+    """
     parts = {(run.job.id, part.submit * 1000): (run, part) for run in history.runs for part in run.parts}
     runs: dict[int, list[Run]] = {}
     for run in history.runs:
@@ -94,7 +97,7 @@ def devices(history: History, db: sqlite3.Connection) -> Iterator[str]:
             run, part = parts[job, submit]
             held = part.places.get(node, {}).get(slot)
         else:
-            found = [r for r in runs[job] if _held_at(r, node, slot, start)]
+            found = [r for r in runs[job] if _held_at(r, node, slot, start, slack_ms)]
             run, held = (found[0], found[0].parts[0].places[node][slot]) if found else (runs[job][0], None)
         if held is None:
             yield f"{said}: never held by it then"
@@ -106,10 +109,11 @@ def devices(history: History, db: sqlite3.Connection) -> Iterator[str]:
             yield f"{said}: {device} was not in it"
 
 
-def _held_at(run: Run, node: str, slot: int, at_ms: int) -> bool:
+def _held_at(run: Run, node: str, slot: int, at_ms: int, slack_ms: int) -> bool:
     """An attempt that only hooks or controller know begins with what they first said."""
     return slot in run.parts[0].places.get(node, {}) and at_ms in range(
-        run.parts[0].start * 1000, max([*run.epilogs.get(node, []), (run.last.known or 1 << 40) * 1000]) + 1
+        run.parts[0].start * 1000 - slack_ms,
+        max([*run.epilogs.get(node, []), (run.last.known or 1 << 40) * 1000]) + slack_ms + 1,
     )
 
 
@@ -155,6 +159,3 @@ def no_strays(db: sqlite3.Connection) -> Iterator[str]:
     """Faultless witnesses leave nothing that the accounting does not know."""
     for row in db.execute("SELECT job_id, submit_ms, witness, start_ms, end_ms FROM attempt WHERE witness <> 'sacct'"):
         yield f"an attempt that {row[2]} alone knows: {row}"
-
-
-__all__ = ["CLUSTER", "devices", "money", "no_strays", "timeline"]

@@ -64,7 +64,7 @@ def _accounting(history: History, run: Run, part: Part, every: int, rng: Random)
         at = look - lag
         state = "SUSPENDED" if part.is_stopped(at) else "RUNNING"
         found.append(_row(history, (run, part), part.submit, run.job, look * 1000 + 400, state, at))
-    if part.first and rng.random() < 0.5:
+    if part.first and part.start > part.submit and rng.random() < 0.5:
         found.append(_row(history, None, part.submit, run.job, part.submit * 1000 + 900, "PENDING"))
     if part.known is not None:
         look = part.known + every - part.known % every + lag

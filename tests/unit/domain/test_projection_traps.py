@@ -59,7 +59,7 @@ def test_an_epilog_without_gpu_variables_leaves_them_to_the_prolog() -> None:
 def test_late_epilogs_of_a_dead_node_stay_with_the_attempt_that_died() -> None:
     said = evidence(
         accounting(0, 100, 0, ONE, state="NODE_FAIL"),
-        accounting(102, 112, 100, ONE),
+        accounting(102, 112, 100, ONE, node_list="n2"),
         hook("prolog", 50, "0"),
         hook("prolog", 102_500, "1", node="n2"),
         hook("epilog", 110_000, "0"),
@@ -72,8 +72,8 @@ def test_a_prolog_that_waited_for_the_first_srun_belongs_to_the_attempt_that_ran
     # Without PrologFlags=Alloc a second node's prolog runs late: here nearer to the next start than to its own.
     two = "gres/gpu:a100=2,gres/gpu=2,node=2"
     said = evidence(
-        accounting(0, 70, 0, two, state="REQUEUED"),
-        accounting(75, 90, 70, two),
+        accounting(0, 70, 0, two, state="REQUEUED", node_list="n[1-2]"),
+        accounting(75, 90, 70, two, node_list="n[1-2]"),
         hook("prolog", 50, "0"),
         hook("prolog", 60_000, "1", node="n2"),
         hook("prolog", 75_050, "2"),
