@@ -76,12 +76,12 @@ def histories(draw: st.DrawFn) -> History:
         for poll in draw(st.lists(st.integers(start, end), max_size=2)):
             said.append(controller(poll, [gpus(n, *h) for n, h in held.items()], submit, start))
             told = {(node, i) for node, indexes in held.items() for i in indexes}
-        total = sum(map(len, held.values()))
+        total, nodes = sum(map(len, held.values())), ",".join(sorted(held))
         tres = f"cpu=1,gres/gpu:a100={total},gres/gpu={total},node={len(held)}"
         for poll in draw(st.lists(st.integers(start, end), max_size=2)):
-            said.append(accounting(start, None, submit, tres, observed_at_ms=T0 + poll * 1000))
+            said.append(accounting(start, None, submit, tres, observed_at_ms=T0 + poll * 1000, node_list=nodes))
         state = "COMPLETED" if last else draw(st.sampled_from(["REQUEUED", "PREEMPTED", "NODE_FAIL"]))
-        said.append(accounting(start, end, submit, tres, suspended=suspended, state=state))
+        said.append(accounting(start, end, submit, tres, suspended=suspended, state=state, node_list=nodes))
         attempts.append(Truth(submit, start, end, suspended, held, frozenset(told)))
         submit = end
         clock = max(epilogs.values()) + draw(st.integers(1000, 200_000))

@@ -61,9 +61,9 @@ def test_late_epilogs_of_a_dead_node_stay_with_the_attempt_that_died() -> None:
         accounting(0, 100, 0, ONE, state="NODE_FAIL"),
         accounting(102, 112, 100, ONE, node_list="n2"),
         hook("prolog", 50, "0"),
-        hook("prolog", 102_500, "1", node="n2"),
-        hook("epilog", 110_000, "0"),
-        hook("epilog", 112_500, "1", node="n2"),
+        hook("prolog", 102_500, "1", node="n2", restart_count=1),
+        hook("epilog", 110_000, "0", restart_count=1),
+        hook("epilog", 112_500, "1", node="n2", restart_count=1),
     )
     assert [(x.node, x.gres_index) for x in sorted(project(said, NOTHING).leases)] == [("n1", 0), ("n2", 1)]
 
@@ -76,8 +76,8 @@ def test_a_prolog_that_waited_for_the_first_srun_belongs_to_the_attempt_that_ran
         accounting(75, 90, 70, two, node_list="n[1-2]"),
         hook("prolog", 50, "0"),
         hook("prolog", 60_000, "1", node="n2"),
-        hook("prolog", 75_050, "2"),
-        hook("prolog", 75_070, "3", node="n2"),
+        hook("prolog", 75_050, "2", restart_count=1),
+        hook("prolog", 75_070, "3", node="n2", restart_count=1),
     )
     first, second = ([x for x in project(said, NOTHING).leases if x.submit_ms == T0 + ms] for ms in (0, 70_000))
     assert named(first) == [("n1", 0, 1), ("n2", 1, 1)]
