@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent
 from slurm_gpucost.domain.holdings import leases_of
-from slurm_gpucost.domain.matching import along_resizes, match_controller, match_hooks, nodes_of, seen_on
+from slurm_gpucost.domain.hooks import match_hooks
+from slurm_gpucost.domain.matching import along_resizes, match_controller, nodes_of, seen_on
 from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology, Vanished
 
 _FINAL_CONTROLLER_STATES = frozenset(
@@ -98,6 +99,8 @@ def _from_accounting(row: AccountingRow, lost: Vanished | None = None) -> Attemp
     if vanished:
         assert lost is not None and row.start_ms is not None
         end = max(lost.last_named_ms // 1000 * 1000, row.start_ms)
+        if row.state == "SUSPENDED":  # and stayed so, for all that is known
+            suspended += max(0, end - row.observed_at_ms // 1000 * 1000)
         suspended = min(suspended, end - row.start_ms)
     if row.start_ms is not None and end is not None:
         # ElapsedRaw is what users see and what is billed; it decides how much of the time was suspension.
@@ -140,20 +143,26 @@ def _from_hooks(group: list[HookEvent]) -> Attempt:
 
 
 def _group_strays(events: Iterable[HookEvent]) -> list[list[HookEvent]]:
-    """Hooks that no row knows, in order of time: a prolog on a node that the group has had begins the next one."""
+    """Hooks that no row knows, in order of time: a prolog on a node that the group has had begins the next one.
+
+    An epilog ends the last run that began on its node; where none did, it is the end of one of which nothing else is
+    known, not even that others on other nodes are the same.
+    """
     groups: list[list[HookEvent]] = []
     for event in events:
-        if groups and not _begins_anew(event, groups[-1]):
-            groups[-1].append(event)
+        if event.hook == "epilog":
+            begun = [group for group in groups if any(e.hook == "prolog" and e.node == event.node for e in group)]
+            group = begun[-1] if begun else None
         else:
+            group = groups[-1] if groups and not _begins_anew(event, groups[-1]) else None
+        if group is None:
             groups.append([event])
+        else:
+            group.append(event)
     return groups
 
 
 def _begins_anew(event: HookEvent, group: list[HookEvent]) -> bool:
-    if event.hook == "epilog":
-        return False
     if any(e.hook == "epilog" for e in group):
         return True
-    same_node = [e for e in group if e.node == event.node]
-    return any(e.job_start_ms != event.job_start_ms or e.restart_count != event.restart_count for e in same_node)
+    return any((e.job_start_ms, e.restart_count) != (event.job_start_ms, event.restart_count) for e in group)

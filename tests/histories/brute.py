@@ -133,7 +133,7 @@ def _settle(node: str, slot: int, raw: Moments, told: Moments, out: list[str], t
 
 
 def ledger(db: sqlite3.Connection, moments: list[int]) -> Moments:
-    """What the ledger says, in the same words; ``unplaced`` of a node: held or not given back by leases without a slot."""
+    """What the ledger says, in the same words; ``unplaced``: held, or not given back, by leases known by node alone."""
     said = Moments(moments)
     for node, slot, start, end, epilog, suspended, units, num, den in db.execute(
         "SELECT node, gres_index, start_ms, end_ms, epilog_ms, suspended, units, share_num, share_den FROM lease"

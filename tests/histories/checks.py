@@ -59,13 +59,13 @@ def _one(
         stopped = fixed.suspended_ms
     else:
         last = max(rows, key=lambda row: row.observed_at_ms)
-        gone = [
-            named
-            for job, submit, named, missed in said.vanished
-            if (job, submit) == key and missed > last.observed_at_ms
-        ]
+        since = last.observed_at_ms
+        gone = [named for *lost, named, missed in said.vanished if tuple(lost) == key and missed > since]
         end = max(start, gone[0] // 1000 * 1000) if gone else None
-        stopped = min(last.suspended_ms, end - start) if end is not None else last.suspended_ms
+        stopped = last.suspended_ms
+        if end is not None:  # what was suspended when it was last looked at stayed so, for all that is known
+            stopped += max(0, end - since // 1000 * 1000) if last.state == "SUSPENDED" else 0
+            stopped = min(stopped, end - start)
     elapsed = None if end is None else end - start - stopped
     wanted = [run.job.user, run.job.account, start, end, elapsed, stopped, int(not final and end is not None)]
     if elapsed is None and attempt is not None:  # of what still runs, Suspended is the first that was told
@@ -84,37 +84,42 @@ def devices(history: History, db: sqlite3.Connection, slack_ms: int = 0) -> Iter
 
     ``slack_ms``: how far the clocks are off by which attempts begin that hooks alone know.
     """
-    parts = {(run.job.id, part.submit * 1000): (run, part) for run in history.runs for part in run.parts}
-    runs: dict[int, list[Run]] = {}
+    parts: dict[int, list[tuple[Run, Part]]] = {}
     for run in history.runs:
-        runs.setdefault(run.job.id, []).append(run)
+        parts.setdefault(run.job.id, []).extend((run, part) for part in run.parts)
     for job, submit, witness, user, node, slot, device, units, num, den, start in db.execute(
         "SELECT l.job_id, l.submit_ms, a.witness, l.user, node, gres_index, device, units, share_num, share_den, "
         "l.start_ms FROM lease l JOIN attempt a USING (cluster, job_id, submit_ms) WHERE gres_index IS NOT NULL"
     ):
         said = f"({job}, {submit}) by {witness}: {node} slot {slot}"
-        if witness == "sacct":
-            run, part = parts[job, submit]
-            held = part.places.get(node, {}).get(slot)
-        else:
-            found = [r for r in runs[job] if _held_at(r, node, slot, start, slack_ms)]
-            run, held = (found[0], found[0].parts[0].places[node][slot]) if found else (runs[job][0], None)
-        if held is None:
+        held = [
+            (run, part)
+            for run, part in parts.get(job, [])
+            if _held(run, part, witness, submit, node, slot, start, slack_ms)
+        ]
+        if not held:
             yield f"{said}: never held by it then"
-        elif run.job.user != user:
+        elif all(run.job.user != user for run, _ in held):
             yield f"{said}: to {user}"
-        elif witness == "sacct" and den and Fraction(units * num, den) != history.share(run.job, node, held):
-            yield f"{said}: {units * num}/{den}, and it was {history.share(run.job, node, held)}"
-        elif device is not None and device != history.card(node, slot, run.parts[0].start * 1000):
+        elif device is not None and all(device != history.card(node, slot, run.began_ms) for run, _ in held):
             yield f"{said}: {device} was not in it"
+        elif witness == "sacct" and den:
+            run, part = held[0]
+            share = history.share(run.job, node, part.places[node][slot])
+            if Fraction(units * num, den) != share:
+                yield f"{said}: {units * num}/{den}, and it was {share}"
 
 
-def _held_at(run: Run, node: str, slot: int, at_ms: int, slack_ms: int) -> bool:
-    """An attempt that only hooks or controller know begins with what they first said."""
-    return slot in run.parts[0].places.get(node, {}) and at_ms in range(
-        run.parts[0].start * 1000 - slack_ms,
-        max([*run.epilogs.get(node, []), (run.last.known or 1 << 40) * 1000]) + slack_ms + 1,
-    )
+def _held(
+    run: Run, part: Part, witness: str, submit: int, node: str, slot: int, start_ms: int, slack_ms: int
+) -> bool:  # fmt: skip
+    if slot not in part.places.get(node, {}):
+        return False
+    if witness != "hooks":
+        return submit in (part.submit * 1000, run.parts[0].submit * 1000 if witness == "scontrol" else -1)
+    # What hooks alone know begins with what they first said.
+    until = max([*run.epilogs.get(node, []), (run.last.known or 1 << 40) * 1000])
+    return run.parts[0].start * 1000 - slack_ms <= start_ms <= until + slack_ms
 
 
 def timeline(history: History, db: sqlite3.Connection, moments_seen: bool) -> Iterator[str]:

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, NodeEvent, NodeReport, SlotReport
+from slurm_gpucost.domain.records import Lease
 from slurm_gpucost.ledger import ingest, migrations, projector
 from slurm_gpucost.ledger.store import Ledger
 from tests.histories.witnesses import CLUSTER, Testimony
@@ -99,7 +100,11 @@ def _take(ledger: Ledger, batch: list[Any]) -> None:
 
 def tables(db: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
     """What the projection made."""
-    return {name: db.execute(f"SELECT * FROM {name} ORDER BY {key}").fetchall() for name, key in TABLES.items()}
+    columns = dict.fromkeys(TABLES, "*") | {"lease": ", ".join(Lease._fields)}
+    return {
+        name: db.execute(f"SELECT {columns[name]} FROM {name} ORDER BY {key}").fetchall()  # names are ours
+        for name, key in TABLES.items()
+    }
 
 
 def differences(one: dict[str, list[tuple[Any, ...]]], other: dict[str, list[tuple[Any, ...]]]) -> list[str]:
