@@ -72,9 +72,7 @@ def match_hooks(
         return _rank_epilog(event, run, begun.get((run.place, event.node), []))
 
     ended = _assign(epilogs, runs, rank, _has_no_epilog)
-    for event in epilogs:  # an epilog can run more than once
-        if event.digest not in ended and (choice := _choices(event, runs, rank)):
-            ended[event.digest] = choice[0]
+    _end_the_rest(epilogs, runs, rank, ended)
     have: dict[tuple[int, str], list[HookEvent]] = {}
     for event in epilogs:
         if event.digest in ended:
@@ -115,17 +113,18 @@ def _runs(attempts: Sequence[Attempt], nodes: Sequence[frozenset[str]]) -> list[
 
 
 def _renumbered(runs: list[_Run], prologs: list[HookEvent]) -> list[_Run]:
-    """The accounting may not have a job's first runs: the number at which most prologs fit, the nearest ones, counts."""
-    shown = {(event.restart_count or 0) for event in prologs if event.job_start_ms is None}
+    """The accounting may not have a job's first runs: the numbers with which most prologs fit, to the second, count."""
+    shown = {event.restart_count or 0 for event in prologs if event.job_start_ms is None}
     best, shift = (0, 0), 0
-    for more in sorted({0} | {count - (run.number or 0) for count in shown for run in runs}):
-        off = [
+    for more in sorted({count - (run.number or 0) for count in shown for run in runs}):
+        near = [
             min((abs(e.at_ms - run.began_ms) for e in prologs if _counts_as(e, run, more)), default=None)
             for run in runs
         ]
-        fits = [ms for ms in off if ms is not None]
-        if more >= 0 and (len(fits), -sum(fits)) > best:
-            best, shift = (len(fits), -sum(fits)), more
+        fits = [ms for ms in near if ms is not None]
+        score = len(fits), sum(ms <= 2 * TRUNCATION_MS for ms in fits)
+        if more >= 0 and score > best:
+            best, shift = score, more
     return [run._replace(number=None if run.number is None else run.number + shift) for run in runs]
 
 
@@ -168,6 +167,23 @@ def _assign(
             found[digest] = run
             others.append(event)
     return found
+
+
+def _end_the_rest(
+    epilogs: list[HookEvent], runs: list[_Run], rank: Callable[[HookEvent, _Run], _Rank], ended: dict[bytes, _Run]
+) -> None:
+    """Epilogs whose best run has one already. Runs end in order: where the one before has none, that has the first."""
+    for event in epilogs:
+        if event.digest in ended or not (choices := _choices(event, runs, rank)):
+            continue
+        run = choices[0]
+        earlier = [x for x in runs if x.on(event.node) and x.began_ms < run.began_ms]
+        before = max(earlier, key=lambda x: x.began_ms) if earlier else None
+        first = next(e for e in epilogs if ended.get(e.digest) == run and e.node == event.node)
+        taken = any(ended.get(e.digest) == before and e.node == event.node for e in epilogs)
+        if before and not taken and first.at_ms - before.end_ms <= HOOK_SLACK_MS and rank(first, before) is not None:
+            ended[first.digest] = before
+        ended[event.digest] = run
 
 
 def _rank_prolog(event: HookEvent, run: _Run) -> _Rank:

@@ -236,7 +236,9 @@ class _Cluster:
         self.live.remove(run)
         if again and t > part.submit:
             run.requeued = True
-            run.job.waits_from = t + rng.choice([0, 0, 1, 3, 120])
+            done = [ms for times in run.epilogs.values() for ms in times]  # until then the job is COMPLETING
+            run.job.waits_from = max([t + rng.choice([0, 0, 1, 3, 120]), *(ms // 1000 for ms in done)])
+            run.job.not_before_ms = max([0, *done])
             self.waiting.append(run.job)
 
     def _epilog(self, run: Run, node: Node, real_ms: int) -> None:
@@ -285,7 +287,7 @@ class _Cluster:
                 self._start(t, job, *found)
 
     def _fit(self, t: int, job: Job) -> tuple[Places, int] | None:
-        start_ms = t * 1000 + job.rng.randrange(1000)
+        start_ms = max(t * 1000 + job.rng.randrange(1000), job.not_before_ms + 1)
         places: Places = {}
         for count in job.counts:
             for node in self.made.nodes.values():

@@ -127,6 +127,7 @@ class Job:
     array: tuple[int, int] | None
     rng: Random
     runs: list[Run] = field(default_factory=list)
+    not_before_ms: int = 0
     waits_from: int | None = None
     """It is pending; None: it runs or is done."""
 
