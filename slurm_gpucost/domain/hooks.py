@@ -224,7 +224,7 @@ def _rank_epilog(event: HookEvent, run: _Run, prologs: list[HookEvent]) -> _Rank
         return _by_start(event.job_start_ms, event.at_ms - run.end_ms, run)
     if event.at_ms < run.began_ms - HOOK_SLACK_MS:
         return None
-    return event.at_ms < run.end_ms, abs(event.at_ms - run.end_ms)
+    return event.at_ms < run.end_ms, abs(event.at_ms - run.end_ms), -run.began_ms
 
 
 def _has_no_epilog(event: HookEvent, run: _Run, others: list[HookEvent], first: bool) -> bool:
