@@ -38,13 +38,15 @@ def along_resizes(
 
 
 def _chains(rows: Sequence[AccountingRow]) -> Iterator[list[int]]:
+    """Rows of one run: each begins, and is submitted, when the one before changed its size."""
     chain: list[int] = []
     for i, row in enumerate(rows):
-        chain.append(i)
-        if row.state != "RESIZING":
+        before = rows[i - 1] if i else None
+        if before is None or before.state != "RESIZING" or before.end_ms != row.submit_ms:
             if len(chain) > 1:
                 yield chain
             chain = []
+        chain.append(i)
     if len(chain) > 1:
         yield chain
 
