@@ -227,6 +227,7 @@ class _Cluster:
         if part.is_stopped(t):  # seen on all versions: then End is when it was suspended
             began = part.stops.pop()[0]
             part.end = began
+            run.prologs = {name: ms for name, ms in run.prologs.items() if ms < began * 1000 + 1000}
         real_ms = max(t * 1000 + rng.randrange(1000), run.began_ms + 80)
         for name in part.places:
             node = self.made.nodes[name]
