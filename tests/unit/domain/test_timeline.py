@@ -147,3 +147,22 @@ def test_of_two_jobs_on_one_device_one_is_suspended_and_it_is_no_finding() -> No
     whole = Fraction(1)
     rows = timeline(one, [Hold(0, 10, 0, "", whole, False, None), Hold(0, 10, 0, "", whole, True, None)], [])
     assert [(r.start_ms, r.state, r.class_) for r in rows] == [(0, "oversubscribed", "suspended"), (10, "idle", "")]
+
+
+def test_a_share_that_ended_completes_and_the_rest_of_its_device_is_idle() -> None:
+    one = [Capacity("c", "n1", 0, 0, OPEN_END_MS, "a100", None)]
+    rows = timeline(one, [Hold(0, 10, 0, "", Fraction(1, 4), False, 15)], [])
+    assert [(r.start_ms, r.end_ms, r.state, Fraction(r.share_num, r.share_den)) for r in rows] == [
+        (0, 10, "idle", Fraction(3, 4)),
+        (10, 15, "completing", Fraction(1, 4)),
+        (10, 15, "idle", Fraction(3, 4)),
+        (15, OPEN_END_MS, "idle", Fraction(1)),
+    ]
+
+
+def test_what_ended_somewhere_on_a_node_completes_on_what_is_free() -> None:
+    two = [Capacity("c", "n1", i, 0, OPEN_END_MS, "a100", None) for i in (0, 1)]
+    rows = timeline(
+        two, [Hold(0, 10, None, "", Fraction(1), False, 15), Hold(5, 20, 0, "", Fraction(1), False, None)], []
+    )
+    assert [(r.gres_index, r.start_ms, r.end_ms) for r in rows if r.state == "completing"] == [(1, 10, 15)]
