@@ -202,11 +202,14 @@ def _lease(
     else:
         den = topology.units_per_device(attempt.cluster, held.node, want.name, kind, at_ms)
         units, num = (held.units, 1) if slot is None else (1, held.units)
+    # What lies between two stretches was held on: no hook ran there.
+    prolog = ran.get(("prolog", node)) if part.start_ms == attempt.start_ms else None
+    epilog = ran.get(("epilog", node)) if part.end_ms == attempt.end_ms else None
     return Lease(
         part.end_ms, attempt.cluster, attempt.job_id, attempt.submit_ms, n, part.start_ms, part.suspended,
         attempt.seen_ms, attempt.billable, attempt.user, attempt.account, want.name, kind, units, num, den,
         held.node, slot.slot if slot else None, device, held.witness,
-        *told, ran.get(("prolog", node)), ran.get(("epilog", node)),
+        *told, prolog, epilog,
     )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent
 from slurm_gpucost.domain.holdings import leases_of
-from slurm_gpucost.domain.matching import along_resizes, match_controller, match_hook
+from slurm_gpucost.domain.hooks import match_hooks
+from slurm_gpucost.domain.matching import along_resizes, match_controller, nodes_of, seen_on
 from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology, Vanished
 
 _FINAL_CONTROLLER_STATES = frozenset(
@@ -29,7 +30,7 @@ class Projected(NamedTuple):
 
 def project(evidence: JobEvidence, topology: Topology) -> Projected:
     """The attempts of a job id and the leases of each."""
-    rows = _resolve_resizes(_best_rows(evidence.accounting))
+    rows = [_begun(row) for row in _best_rows(evidence.accounting)]
     lost = {gone.submit_ms: gone for gone in evidence.vanished}
     attempts = [_from_accounting(row, lost.get(row.submit_ms)) for row in rows]
     held_as = [(row.alloc_tres, row.node_list) for row in rows]
@@ -43,23 +44,17 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
         if row.start_ms is not None and match_controller(row, attempts) is None:
             attempts.append(_from_controller(row))
             held_as.append(("", ""))
-    hooks: dict[int, list[HookEvent]] = {}
-    strays: list[HookEvent] = []
-    for event in sorted(evidence.hooks, key=lambda e: (e.at_ms, e.digest)):
-        found = match_hook(event, attempts)
-        if found is None:
-            strays.append(event)
-        else:
-            hooks.setdefault(found, []).append(event)
+    held: dict[int, list[ControllerRow]] = {}
+    for row in sorted(evidence.controller, key=lambda r: (r.observed_at_ms, r.digest)):
+        place = match_controller(row, attempts)
+        if place is not None:
+            held.setdefault(place, []).append(row)
+    nodes = [nodes_of(said) or seen_on(held.get(i, [])) for i, (_, said) in enumerate(held_as)]
+    hooks, strays = match_hooks(evidence.hooks, attempts, nodes)
     for group in _group_strays(strays):
         hooks[len(attempts)] = group
         attempts.append(_from_hooks(group))
         held_as.append(("", ""))
-    held: dict[int, list[ControllerRow]] = {}
-    for row in sorted(evidence.controller, key=lambda r: (r.observed_at_ms, r.digest)):
-        found = match_controller(row, attempts)
-        if found is not None:
-            held.setdefault(found, []).append(row)
     along_resizes(rows, hooks, held)
     leases = [
         lease
@@ -85,25 +80,15 @@ def _rank(row: AccountingRow) -> tuple[bool, int, bytes]:
     return (row.end_ms is not None, row.observed_at_ms, row.digest)
 
 
-def _resolve_resizes(rows: list[AccountingRow]) -> list[AccountingRow]:
-    """22.05 leaves the first Start on the row after a RESIZING one: it begins where its predecessor ended."""
-    if len(rows) == 1:
-        return rows
-    resolved: list[AccountingRow] = []
-    for row in rows:
-        before = resolved[-1] if resolved else None
-        if (
-            before is not None
-            and before.state == "RESIZING"
-            and before.end_ms is not None
-            and row.start_ms is not None
-            and row.start_ms < before.end_ms
-        ):
-            start = before.end_ms if row.end_ms is None else min(before.end_ms, row.end_ms)
-            elapsed = None if row.end_ms is None else max(0, row.end_ms - start - row.suspended_ms)
-            row = row._replace(start_ms=start, elapsed_ms=elapsed)
-        resolved.append(row)
-    return resolved
+def _begun(row: AccountingRow) -> AccountingRow:
+    """22.05 leaves the first Start on the row after a RESIZING one, which began at its Submit: that is when the size
+    changed (``resize_time`` in slurmctld). No other row starts before it was submitted.
+    """
+    if row.start_ms is None or row.start_ms >= row.submit_ms:
+        return row
+    start = row.submit_ms if row.end_ms is None else min(row.submit_ms, row.end_ms)
+    elapsed = None if row.end_ms is None else max(0, row.end_ms - start - row.suspended_ms)
+    return row._replace(start_ms=start, elapsed_ms=elapsed)
 
 
 def _from_accounting(row: AccountingRow, lost: Vanished | None = None) -> Attempt:
@@ -114,6 +99,8 @@ def _from_accounting(row: AccountingRow, lost: Vanished | None = None) -> Attemp
     if vanished:
         assert lost is not None and row.start_ms is not None
         end = max(lost.last_named_ms // 1000 * 1000, row.start_ms)
+        if row.state == "SUSPENDED":  # and stayed so, for all that is known
+            suspended += max(0, end - row.observed_at_ms // 1000 * 1000)
         suspended = min(suspended, end - row.start_ms)
     if row.start_ms is not None and end is not None:
         # ElapsedRaw is what users see and what is billed; it decides how much of the time was suspension.
@@ -156,20 +143,26 @@ def _from_hooks(group: list[HookEvent]) -> Attempt:
 
 
 def _group_strays(events: Iterable[HookEvent]) -> list[list[HookEvent]]:
-    """Hooks that no row knows, in order of time: a prolog on a node that the group has had begins the next one."""
+    """Hooks that no row knows, in order of time: a prolog on a node that the group has had begins the next one.
+
+    An epilog ends the last run that began on its node; where none did, it is the end of one of which nothing else is
+    known, not even that others on other nodes are the same.
+    """
     groups: list[list[HookEvent]] = []
     for event in events:
-        if groups and not _begins_anew(event, groups[-1]):
-            groups[-1].append(event)
+        if event.hook == "epilog":
+            begun = [group for group in groups if any(e.hook == "prolog" and e.node == event.node for e in group)]
+            group = begun[-1] if begun else None
         else:
+            group = groups[-1] if groups and not _begins_anew(event, groups[-1]) else None
+        if group is None:
             groups.append([event])
+        else:
+            group.append(event)
     return groups
 
 
 def _begins_anew(event: HookEvent, group: list[HookEvent]) -> bool:
-    if event.hook == "epilog":
-        return False
     if any(e.hook == "epilog" for e in group):
         return True
-    same_node = [e for e in group if e.node == event.node]
-    return any(e.job_start_ms != event.job_start_ms or e.restart_count != event.restart_count for e in same_node)
+    return any((e.job_start_ms, e.restart_count) != (event.job_start_ms, event.restart_count) for e in group)

@@ -5,8 +5,8 @@ Capacity, leases and outages go in. For each slot and moment, of its one device:
 1. running leases that name the slot take their shares;
 2. suspended ones take what is left (gang scheduling lets several jobs hold a device, one of them running);
 3. leases known by node alone take what is left on the node's slots, lowest index first: ``leased``;
-4. the rest is ``unavailable`` while the node was out of use, ``completing`` from a job's end to its epilog, else
-   ``idle``.
+4. the rest is ``unavailable`` while the node was out of use; else as much of it is ``completing`` as leases that have
+   ended held and their epilog has not given back; else it is ``idle``.
 
 Where leases take more than there is, the excess is a row ``oversubscribed``: class '' a finding, ``suspended`` the
 gang scheduler's doing, ``unplaced`` more held on the node than it had room for. So for each slot and span of time, to
@@ -16,7 +16,7 @@ the millisecond: named leases + leased + idle + completing + unavailable - overs
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -41,6 +41,18 @@ class Hold(NamedTuple):
     """Devices."""
     suspended: bool
     epilog_ms: int | None
+    """When the node gave it back; None: nobody says, or it was held on (by the next lease of the attempt)."""
+
+
+class _Ending(NamedTuple):
+    """What a lease that has ended held, until its epilog gives it back."""
+
+    gres_index: int | None
+    gres_type: str
+    quantity: Fraction
+
+
+_Span = Capacity | Hold | Outage | _Ending
 
 
 class DeviceTime(NamedTuple):
@@ -69,7 +81,7 @@ class _Slot:
         self.here: Capacity | None = None
         self.running = Fraction(0)
         self.suspended = Fraction(0)
-        self.completing = 0
+        self.completing = Fraction(0)
         self.parts: _Parts = {}
         self.since_ms = 0
         self.was: Capacity | None = None
@@ -93,13 +105,11 @@ def timeline(
     return sorted(sweep.done)
 
 
-def _changes(
-    capacity: list[Capacity], holds: list[Hold], outages: list[Outage]
-) -> dict[int, list[tuple[bool, Capacity | Hold | Outage | int]]]:
-    """Moment -> what begins (True) and ends then; an int is the index of a slot that completes."""
-    found: defaultdict[int, list[tuple[bool, Capacity | Hold | Outage | int]]] = defaultdict(list)
+def _changes(capacity: list[Capacity], holds: list[Hold], outages: list[Outage]) -> dict[int, list[tuple[bool, _Span]]]:
+    """Moment -> what begins (True) and ends then."""
+    found: defaultdict[int, list[tuple[bool, _Span]]] = defaultdict(list)
 
-    def span(start: int, end: int, what: Capacity | Hold | Outage | int) -> None:
+    def span(start: int, end: int, what: _Span) -> None:
         if start < end:
             found[start].append((True, what))
             found[end].append((False, what))
@@ -110,8 +120,8 @@ def _changes(
         span(outage.start_ms, outage.end_ms, outage)
     for hold in holds:
         span(hold.start_ms, hold.end_ms, hold)
-        if hold.gres_index is not None and hold.epilog_ms is not None:
-            span(hold.end_ms, hold.epilog_ms, hold.gres_index)
+        if hold.epilog_ms is not None:
+            span(hold.end_ms, hold.epilog_ms, _Ending(hold.gres_index, hold.gres_type, hold.quantity))
     return found
 
 
@@ -121,21 +131,27 @@ class _Sweep:
         self.slots: defaultdict[int, _Slot] = defaultdict(_Slot)
         self.unplaced: defaultdict[tuple[str, bool], Fraction] = defaultdict(Fraction)
         """(type, suspended) -> devices held somewhere on the node."""
+        self.completing: defaultdict[str, Fraction] = defaultdict(Fraction)
+        """type -> devices not yet given back somewhere on the node."""
         self.out: defaultdict[str, int] = defaultdict(int)
         self.done: list[DeviceTime] = []
 
-    def step(self, at_ms: int, changes: list[tuple[bool, Capacity | Hold | Outage | int]]) -> None:
+    def step(self, at_ms: int, changes: list[tuple[bool, _Span]]) -> None:
         """Apply all that changes at a moment, then close and open rows."""
         touched: set[int] = set()
-        everything = any(self.unplaced.values())
+        everything = self._somewhere()
         for begins, what in sorted(changes, key=lambda change: change[0]):  # ends before beginnings
             sign = 1 if begins else -1
             if isinstance(what, Outage):
                 self.out[what.class_] += sign
                 everything = True
-            elif isinstance(what, int):
-                self.slots[what].completing += sign
-                touched.add(what)
+            elif isinstance(what, _Ending):
+                if what.gres_index is None:
+                    self.completing[what.gres_type] += sign * what.quantity
+                    everything = True
+                else:
+                    self.slots[what.gres_index].completing += sign * what.quantity
+                    touched.add(what.gres_index)
             elif isinstance(what, Capacity):
                 self.slots[what.gres_index].here = what if begins else None
                 touched.add(what.gres_index)
@@ -149,11 +165,15 @@ class _Sweep:
                 else:
                     slot.running += sign * what.quantity
                 touched.add(what.gres_index)
-        if everything or any(self.unplaced.values()):
+        if everything or self._somewhere():
             touched |= {*self.slots, NO_SLOT}
         parts = self._parts(touched)
         for index in touched:
             self._show(index, at_ms, parts[index])
+
+    def _somewhere(self) -> bool:
+        """Something is held, or not given back, of which nobody knows the slot: all slots hang together."""
+        return any(self.unplaced.values()) or any(self.completing.values())
 
     def _parts(self, touched: set[int]) -> dict[int, _Parts]:
         parts: dict[int, _Parts] = {index: {} for index in touched}
@@ -171,28 +191,43 @@ class _Sweep:
         if NO_SLOT in touched and any(slot.here for slot in self.slots.values()):
             self._place(free, parts)
         out = next((name for name in CLASSES if self.out[name] > 0), None)
+        if out is None:
+            self._complete(free, parts)
         for index, rest in free.items():
             if rest:
-                if out is not None:
-                    parts[index]["unavailable", out] = rest
-                else:
-                    parts[index]["completing" if self.slots[index].completing > 0 else "idle", ""] = rest
+                parts[index]["idle" if out is None else "unavailable", out or ""] = rest
         return parts
+
+    def _complete(self, free: dict[int, Fraction], parts: dict[int, _Parts]) -> None:
+        """What ended leases held and no epilog has given back: of their slot, else of any that is free."""
+        for index in free:
+            if taken := min(free[index], self.slots[index].completing):
+                free[index] -= taken
+                parts[index]["completing", ""] = taken
+        for kind, quantity in sorted(self.completing.items(), key=lambda c: (c[0] == "", c[0])):
+            for index, taken in self._take(free, kind, quantity):
+                parts[index]["completing", ""] = parts[index].get(("completing", ""), Fraction(0)) + taken
+
+    def _take(self, free: dict[int, Fraction], kind: str, quantity: Fraction) -> Iterator[tuple[int, Fraction]]:
+        """So many devices of a type, as far as there are, of what is free: lowest index first."""
+        for index in sorted(free):
+            here = self.slots[index].here
+            if quantity <= 0:
+                return
+            if here is None or not free[index] or (kind and here.gres_type and here.gres_type != kind):
+                continue
+            taken = min(quantity, free[index])
+            free[index] -= taken
+            quantity -= taken
+            yield index, taken
 
     def _place(self, free: dict[int, Fraction], parts: dict[int, _Parts]) -> None:
         """Leases without a slot take free ones, of their type where they have one, running ones first."""
         for (kind, suspended), quantity in sorted(self.unplaced.items(), key=lambda u: (u[0][1], u[0][0] == "", u[0])):
-            for index in sorted(free):
-                here = self.slots[index].here
-                if quantity <= 0:
-                    break
-                if here is None or not free[index] or (kind and here.gres_type and here.gres_type != kind):
-                    continue
-                taken = min(quantity, free[index])
-                free[index] -= taken
-                quantity -= taken
-                key = ("leased", "suspended" if suspended else "")
+            key = ("leased", "suspended" if suspended else "")
+            for index, taken in self._take(free, kind, quantity):
                 parts[index][key] = parts[index].get(key, Fraction(0)) + taken
+                quantity -= taken
             if quantity > 0:
                 key = ("oversubscribed", "suspended" if suspended else "unplaced")
                 parts[NO_SLOT][key] = parts[NO_SLOT].get(key, Fraction(0)) + quantity

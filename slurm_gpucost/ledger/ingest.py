@@ -25,12 +25,13 @@ from slurm_gpucost.domain.evidence import (
 from slurm_gpucost.ledger import leases, timelines
 
 
-def _insert(table: str, columns: int, key: str, earliest: str) -> str:
-    """Insert, or keep the earliest time at which the same was said."""
+def _insert(table: str, columns: int, key: str, earliest: str, *with_it: str) -> str:
+    """Insert, or keep the earliest time at which the same was said, and what goes ``with_it``."""
     marks = ",".join("?" * columns)
+    kept = ", ".join(f"{name} = excluded.{name}" for name in (earliest, *with_it))
     return (
         f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE "  # names are ours
-        f"SET {earliest} = excluded.{earliest} WHERE excluded.{earliest} < {table}.{earliest}"
+        f"SET {kept} WHERE excluded.{earliest} < {table}.{earliest}"
     )
 
 
@@ -38,7 +39,7 @@ _ASKED_UNTIL = "sacct_asked_until:"
 _LOOKED_BACK = "sacct_looked_back:"
 _RECONCILED = "reconciled:"
 _ROW_KEY = "cluster, job_id, submit_ms, digest"
-_ACCOUNTING = _insert("accounting_row", len(AccountingRow._fields), _ROW_KEY, "observed_at_ms")
+_ACCOUNTING = _insert("accounting_row", len(AccountingRow._fields), _ROW_KEY, "observed_at_ms", "suspended_ms")
 _CONTROLLER = _insert("controller_row", len(ControllerRow._fields), _ROW_KEY, "observed_at_ms")
 _HOOK = _insert("hook_event", len(HookEvent._fields), "cluster, job_id, digest", "at_ms")
 
@@ -52,25 +53,10 @@ def _changes(db: sqlite3.Connection, statement: str, rows: Iterable[tuple[object
 def add_accounting(db: sqlite3.Connection, rows: Iterable[AccountingRow]) -> int:
     """Take in accounting rows; the number that were new (or are now known to be older).
 
-    While a job is suspended sacct's Suspended grows with every look (seen on 24.11 and 26.05): of rows that differ in
-    nothing else the first is kept, for it tells as much.
+    While a job is suspended sacct's Suspended grows with every look (seen on 24.11 and 26.05), which is not in the
+    digest: the first look is kept, with what it said.
     """
-    return _changes(db, _ACCOUNTING, (row for row in rows if not _still_suspended(db, row)))
-
-
-def _still_suspended(db: sqlite3.Connection, row: AccountingRow) -> bool:
-    if row.state != "SUSPENDED" or row.end_ms is not None:
-        return False
-    columns = ", ".join(AccountingRow._fields)
-    before = db.execute(
-        f"SELECT {columns} FROM accounting_row WHERE cluster = ? AND job_id = ? AND submit_ms = ? "  # names are ours
-        "AND observed_at_ms < ? ORDER BY observed_at_ms DESC LIMIT 1",
-        (*row[:3], row.observed_at_ms),
-    ).fetchone()
-    if before is None:
-        return False
-    was = AccountingRow(*before)
-    return was == row._replace(digest=was.digest, observed_at_ms=was.observed_at_ms, suspended_ms=was.suspended_ms)
+    return _changes(db, _ACCOUNTING, rows)
 
 
 def add_controller(db: sqlite3.Connection, rows: Iterable[ControllerRow]) -> int:

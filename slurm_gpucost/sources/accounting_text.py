@@ -35,6 +35,7 @@ FIELDS = (
 ).split(",")
 """What we ask for. The last is a number, so the first newline after it ends the record, whatever names hold."""
 REQUIRED = ("JobIDRaw", "Submit", "Start", "End", "ElapsedRaw", "State", "User", "Account", "AllocTRES")
+_AT_SUSPENDED = AccountingRow._fields.index("suspended_ms") - AccountingRow._fields.index("db_index")
 _LABEL = re.compile(r"(?P<job>\d{1,15})(?:_(?P<task>\d{1,15}))?(?:\+(?P<offset>\d{1,15}))?$", re.ASCII)
 
 
@@ -140,7 +141,11 @@ def make_parser(
             tres,
         )  # fmt: skip
         seen = observed_at_ms if end is None and not current else None
-        return AccountingRow(row_cluster, job_id, submit, digest_of(said, seen), observed_at_ms, *said)
+        content: tuple[object, ...] = said
+        if state == "SUSPENDED" and end is None:
+            # Suspended grows with every look and ElapsedRaw stands still (22.05 to 26.05): that is what is said.
+            content = (*said[:_AT_SUSPENDED], elapsed, *said[_AT_SUSPENDED + 1 :])
+        return AccountingRow(row_cluster, job_id, submit, digest_of(content, seen), observed_at_ms, *said)
 
     return parse
 

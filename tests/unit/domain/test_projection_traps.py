@@ -6,7 +6,7 @@ import pytest
 
 from slurm_gpucost.domain.evidence import SlotReport
 from slurm_gpucost.domain.projection import project
-from slurm_gpucost.domain.records import Topology
+from slurm_gpucost.domain.records import Topology, Vanished
 from slurm_gpucost.domain.units import OPEN_END_MS
 from tests.unit.builders import NOTHING, T0, accounting, controller, evidence, gpus, hook, named, shards
 
@@ -59,11 +59,11 @@ def test_an_epilog_without_gpu_variables_leaves_them_to_the_prolog() -> None:
 def test_late_epilogs_of_a_dead_node_stay_with_the_attempt_that_died() -> None:
     said = evidence(
         accounting(0, 100, 0, ONE, state="NODE_FAIL"),
-        accounting(102, 112, 100, ONE),
+        accounting(102, 112, 100, ONE, node_list="n2"),
         hook("prolog", 50, "0"),
-        hook("prolog", 102_500, "1", node="n2"),
-        hook("epilog", 110_000, "0"),
-        hook("epilog", 112_500, "1", node="n2"),
+        hook("prolog", 102_500, "1", node="n2", restart_count=1),
+        hook("epilog", 110_000, "0", restart_count=1),
+        hook("epilog", 112_500, "1", node="n2", restart_count=1),
     )
     assert [(x.node, x.gres_index) for x in sorted(project(said, NOTHING).leases)] == [("n1", 0), ("n2", 1)]
 
@@ -72,12 +72,12 @@ def test_a_prolog_that_waited_for_the_first_srun_belongs_to_the_attempt_that_ran
     # Without PrologFlags=Alloc a second node's prolog runs late: here nearer to the next start than to its own.
     two = "gres/gpu:a100=2,gres/gpu=2,node=2"
     said = evidence(
-        accounting(0, 70, 0, two, state="REQUEUED"),
-        accounting(75, 90, 70, two),
+        accounting(0, 70, 0, two, state="REQUEUED", node_list="n[1-2]"),
+        accounting(75, 90, 70, two, node_list="n[1-2]"),
         hook("prolog", 50, "0"),
         hook("prolog", 60_000, "1", node="n2"),
-        hook("prolog", 75_050, "2"),
-        hook("prolog", 75_070, "3", node="n2"),
+        hook("prolog", 75_050, "2", restart_count=1),
+        hook("prolog", 75_070, "3", node="n2", restart_count=1),
     )
     first, second = ([x for x in project(said, NOTHING).leases if x.submit_ms == T0 + ms] for ms in (0, 70_000))
     assert named(first) == [("n1", 0, 1), ("n2", 1, 1)]
@@ -245,3 +245,93 @@ def test_suspension_is_leased_and_not_billed() -> None:
     assert (ran.start_ms - T0, ran.end_ms - T0, ran.suspended) == (0, 8_000, "")
     assert (stopped.start_ms - T0, stopped.end_ms - T0, stopped.suspended) == (8_000, 12_000, "inferred")
     assert (ran.end_evidence, stopped.start_evidence, stopped.end_evidence) == ("inferred", "inferred", "sacct")
+
+
+def test_a_row_begins_no_earlier_than_it_was_submitted() -> None:
+    # 22.05 after a resize; the RESIZING row itself did not reach us.
+    (attempt,), (lease,) = project(evidence(accounting(0, 100, 60, ONE)), NOTHING)
+    assert (attempt.start_ms, attempt.elapsed_ms, lease.end_ms - lease.start_ms) == (T0 + 60_000, 40_000, 40_000)
+
+
+def test_of_two_runs_in_one_second_the_node_tells_whose_a_hook_is() -> None:
+    said = evidence(
+        accounting(0, 30, 0, ONE, state="REQUEUED"),
+        accounting(30, 30, 30, ONE, node_list="n2"),
+        *(hook("prolog", 40, "0"), hook("epilog", 30_900, "0", restart_count=1)),
+        *(hook("prolog", 30_400, "1", "n2", restart_count=1), hook("epilog", 30_500, "1", "n2", restart_count=1)),
+    )
+    first, second = sorted(project(said, NOTHING).leases)
+    assert (first.node, first.gres_index, first.epilog_ms) == ("n1", 0, T0 + 30_900)
+    assert (second.node, second.gres_index, second.epilog_ms) == ("n2", 1, T0 + 30_500)
+
+
+def test_an_epilog_is_not_that_of_a_run_whose_prolog_is_still_to_come() -> None:
+    said = evidence(
+        accounting(0, 308, 0, ONE, state="REQUEUED"),
+        accounting(309, 309, 308, ONE),
+        *(hook("prolog", 80, "0"), hook("epilog", 309_380, None, restart_count=1)),
+        *(hook("prolog", 309_640, "1", restart_count=1), hook("epilog", 309_760, None, restart_count=1)),
+    )
+    assert [x.epilog_ms for x in sorted(project(said, NOTHING).leases)] == [T0 + 309_380, T0 + 309_760]
+
+
+def test_what_is_of_a_run_that_the_accounting_has_not_told_of_is_not_another_runs() -> None:
+    running = accounting(0, None, 0, ONE, observed_at_ms=T0 + 5_000)
+    later = hook("prolog", 50_100, "1", restart_count=1, job_start_ms=T0 + 50_000)
+    for said in (later, later._replace(job_start_ms=None), controller(60, [gpus("n1", 1)], 45, 50)):
+        attempts, leases = project(evidence(running, hook("prolog", 60, "0"), said), NOTHING)
+        assert [(a.witness == "sacct", a.billable) for a in attempts] == [(True, 1), (False, 0)]
+        assert [(x.billable, x.gres_index) for x in leases] == [(1, 0), (0, 1)]
+
+
+def test_an_epilog_that_may_be_another_runs_names_no_device() -> None:
+    rows = [accounting(0, 30, 0, ONE, state="REQUEUED"), accounting(31, 40, 30, ONE)]
+    alone = hook("epilog", 40_200, "1", restart_count=1)
+    first, second = sorted(project(evidence(*rows, alone), NOTHING).leases)
+    assert (first.gres_index, second.gres_index, second.device_evidence) == (None, None, "sacct")
+    # 24.11 and later tell the start.
+    _, second = sorted(project(evidence(*rows, alone._replace(job_start_ms=T0 + 31_000)), NOTHING).leases)
+    assert (second.gres_index, second.device_evidence) == (1, "epilog")
+    # Each run has its epilog, and they agree.
+    both = [hook("epilog", 30_300, "1", restart_count=1), alone]
+    assert [x.gres_index for x in project(evidence(*rows, *both), NOTHING).leases] == [1, 1]
+
+
+def test_a_row_that_went_before_a_requeue_is_no_row_of_the_next_run() -> None:
+    two = "gres/gpu:a100=2,gres/gpu=2,node=2"
+    said = evidence(  # of the first run's second size nothing is known
+        accounting(0, 20, 0, two, state="RESIZING", node_list="n[1-2]"),
+        accounting(90, 100, 80, ONE),
+        *(hook("prolog", 60, "1"), hook("prolog", 90_060, "3", restart_count=1)),
+    )
+    first, second = ([x for x in project(said, NOTHING).leases if x.submit_ms == T0 + ms] for ms in (0, 80_000))
+    assert named(first) == [("n1", 1, 1), ("n2", None, 1)]
+    assert named(second) == [("n1", 3, 1)]
+
+
+def test_what_vanished_while_it_was_suspended_is_not_billed_for_that() -> None:
+    said = evidence(accounting(0, None, 0, ONE, state="SUSPENDED", suspended=5, observed_at_ms=T0 + 25_000))
+    said.vanished.append(Vanished(T0, T0 + 60_000, T0 + 90_000))
+    (attempt,), leases = project(said, NOTHING)
+    assert (attempt.elapsed_ms, attempt.suspended_ms) == (20_000, 40_000)
+    assert sum(x.end_ms - x.start_ms for x in leases if not x.suspended) == 20_000
+
+
+def test_hooks_ran_before_the_first_and_after_the_last_stretch_alone() -> None:
+    seen = [
+        controller(25, [gpus("n1", 0)], 0, 0, state="SUSPENDED", suspend_ms=T0 + 20_000, ran_ms=20_000),
+        controller(60, [gpus("n1", 0)], 0, 0, suspend_ms=T0 + 50_000, ran_ms=20_000),
+    ]
+    said = evidence(
+        accounting(0, 100, 0, ONE, suspended=30), *seen, hook("prolog", 60, "0"), hook("epilog", 100_300, "0")
+    )
+    leases = sorted(project(said, NOTHING).leases, key=lambda x: x.start_ms)
+    assert [x.prolog_ms for x in leases] == [T0 + 60, None, None]
+    assert [x.epilog_ms for x in leases] == [None, None, T0 + 100_300]
+
+
+def test_an_epilog_on_a_node_where_no_run_began_is_none_of_those_that_began_elsewhere() -> None:
+    said = evidence(hook("prolog", 100, "0"), hook("epilog", 9_000, None), hook("epilog", 25_000, "1", node="n2"))
+    attempts, (lease,) = project(said, NOTHING)
+    assert (lease.node, lease.end_ms) == ("n1", T0 + 9_000)
+    assert [a.start_ms for a in attempts] == [T0 + 100, None]

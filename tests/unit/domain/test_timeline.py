@@ -79,8 +79,8 @@ def test_at_every_tick_every_device_is_accounted_for_once(node: Node) -> None:
         there = {c.gres_index: c for c in node.capacity if c.start_ms <= tick < c.end_ms}
         holding = [h for h in node.holds if h.start_ms <= tick < h.end_ms]
         out = {o.class_ for o in node.outages if o.start_ms <= tick < o.end_ms}
-        free = Fraction(0)
-        placed = Fraction(0)
+        ended = [h for h in node.holds if h.epilog_ms is not None and h.end_ms <= tick < h.epilog_ms]
+        free = placed = completing = idle = Fraction(0)
         for index in {c.gres_index for c in node.capacity}:
             parts = said.get((tick, index), {})
             if index not in there:
@@ -98,10 +98,15 @@ def test_at_every_tick_every_device_is_accounted_for_once(node: Node) -> None:
             assert not (unused and out), "a node out of use has nothing idle"
             if total(parts, "unavailable"):
                 assert {c for s, c in parts if s == "unavailable"} == {min(out, key=CLASSES.index)}
-            ended = any(
-                h.gres_index == index and h.epilog_ms is not None and h.end_ms <= tick < h.epilog_ms for h in node.holds
-            )
-            assert not total(parts, "completing" if not ended else "idle")
+            own = sum((h.quantity for h in ended if h.gres_index == index), Fraction(0))
+            if not out:
+                assert total(parts, "completing") >= min(own, rest - total(parts, "leased"))
+                completing += total(parts, "completing") - min(own, rest - total(parts, "leased"))
+                idle += total(parts, "idle")
+        unplaced = sum((h.quantity for h in ended if h.gres_index is None), Fraction(0))
+        assert completing <= unplaced, "no more completes than what was not given back"
+        if idle and all(h.gres_type == "" for h in ended if h.gres_index is None):
+            assert completing == unplaced
         somewhere = sum((h.quantity for h in holding if h.gres_index is None), Fraction(0))
         beyond = total(said.get((tick, NO_SLOT), {}), "oversubscribed")
         if there:
@@ -142,3 +147,22 @@ def test_of_two_jobs_on_one_device_one_is_suspended_and_it_is_no_finding() -> No
     whole = Fraction(1)
     rows = timeline(one, [Hold(0, 10, 0, "", whole, False, None), Hold(0, 10, 0, "", whole, True, None)], [])
     assert [(r.start_ms, r.state, r.class_) for r in rows] == [(0, "oversubscribed", "suspended"), (10, "idle", "")]
+
+
+def test_a_share_that_ended_completes_and_the_rest_of_its_device_is_idle() -> None:
+    one = [Capacity("c", "n1", 0, 0, OPEN_END_MS, "a100", None)]
+    rows = timeline(one, [Hold(0, 10, 0, "", Fraction(1, 4), False, 15)], [])
+    assert [(r.start_ms, r.end_ms, r.state, Fraction(r.share_num, r.share_den)) for r in rows] == [
+        (0, 10, "idle", Fraction(3, 4)),
+        (10, 15, "completing", Fraction(1, 4)),
+        (10, 15, "idle", Fraction(3, 4)),
+        (15, OPEN_END_MS, "idle", Fraction(1)),
+    ]
+
+
+def test_what_ended_somewhere_on_a_node_completes_on_what_is_free() -> None:
+    two = [Capacity("c", "n1", i, 0, OPEN_END_MS, "a100", None) for i in (0, 1)]
+    rows = timeline(
+        two, [Hold(0, 10, None, "", Fraction(1), False, 15), Hold(5, 20, 0, "", Fraction(1), False, None)], []
+    )
+    assert [(r.gres_index, r.start_ms, r.end_ms) for r in rows if r.state == "completing"] == [(1, 10, 15)]

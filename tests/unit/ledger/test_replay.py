@@ -24,7 +24,7 @@ EVIDENCE: list[Said] = [
     accounting(130, 140, 10, ONE),
     hook("prolog", 30, "0"),
     hook("epilog", 10_300, "0"),
-    hook("prolog", 130_400, "3"),
+    hook("prolog", 130_400, "3", restart_count=1),
     controller(4, [gpus("n1", 0)], 0, 0),
     accounting(0, 60, 0, "gres/shard=3", job_id=8, user="bob"),
     controller(20, [shards("n1", i2=3)], 0, 0, job_id=8),
@@ -127,3 +127,15 @@ def test_batches_of_jobs_make_no_difference(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(projector, "BATCH_JOBS", 1)
         assert projector.project_dirty(ledger, SHARDS) == 4
         assert tables(ledger) == WHOLE
+
+
+def test_what_was_suspended_is_one_word_however_often_it_was_looked_at(tmp_path: Path) -> None:
+    """sacct's Suspended grows with every look, ElapsedRaw stands still: the first look is kept, whole."""
+    looks = []
+    for at in (30, 25, 90):
+        one = accounting(0, None, 0, ONE, state="SUSPENDED", suspended=at - 20, observed_at_ms=T0 + at * 1000)
+        looks.append(one._replace(digest=b"the same"))
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        take(ledger, list(looks))
+        kept = ledger.connection.execute("SELECT observed_at_ms, suspended_ms FROM accounting_row").fetchall()
+    assert kept == [(T0 + 25_000, 5_000)]
