@@ -40,9 +40,12 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
             leases += leases_of(attempt, *said, [], [], topology)
         return Projected(attempts, leases)
 
-    for row in _best_controller(evidence.controller):
+    told = _best_controller(evidence.controller)
+    submits = sorted({*(row.submit_ms for row in rows), *(row.submit_ms for row in told)})
+    for row in told:
         if row.start_ms is not None and match_controller(row, attempts) is None:
-            attempts.append(_from_controller(row))
+            again_ms = next((submit for submit in submits if submit > row.submit_ms), None)
+            attempts.append(_from_controller(row, again_ms))
             held_as.append(("", ""))
     held: dict[int, list[ControllerRow]] = {}
     for row in sorted(evidence.controller, key=lambda r: (r.observed_at_ms, r.digest)):
@@ -119,8 +122,11 @@ def _best_controller(rows: list[ControllerRow]) -> list[ControllerRow]:
     return [best[submit] for submit in sorted(best)]
 
 
-def _from_controller(row: ControllerRow) -> Attempt:
+def _from_controller(row: ControllerRow, again_ms: int | None) -> Attempt:
+    """``again_ms``: the job's next Submit, the moment at which it was requeued; it has one run at a time."""
     end = row.end_ms if row.state in _FINAL_CONTROLLER_STATES else None
+    if end is None and again_ms is not None and row.start_ms is not None:
+        end = max(row.start_ms, again_ms)
     elapsed = end - row.start_ms if end is not None and row.start_ms is not None else None
     return Attempt(
         row.cluster, row.job_id, row.submit_ms, "scontrol", row.digest, row.state, row.user, row.account, row.partition,

@@ -335,3 +335,14 @@ def test_an_epilog_on_a_node_where_no_run_began_is_none_of_those_that_began_else
     attempts, (lease,) = project(said, NOTHING)
     assert (lease.node, lease.end_ms) == ("n1", T0 + 9_000)
     assert [a.start_ms for a in attempts] == [T0 + 100, None]
+
+
+def test_from_the_controller_alone_a_requeued_run_ends_when_the_job_was_submitted_anew() -> None:
+    said = evidence(
+        controller(3, [gpus("n1", 1)], 0, 0),
+        controller(15, [gpus("n2", 0)], 5, 13),
+        controller(27, [], 5, 13, state="COMPLETED", end_ms=T0 + 25_000),
+    )
+    first, second = sorted(project(said, NOTHING).leases, key=lambda x: x.start_ms)
+    assert (first.start_ms - T0, first.end_ms - T0, first.node, first.gres_index) == (0, 5_000, "n1", 1)
+    assert (second.start_ms - T0, second.end_ms - T0, second.node, second.gres_index) == (13_000, 25_000, "n2", 0)
