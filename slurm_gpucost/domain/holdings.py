@@ -6,6 +6,7 @@ node alone (one node) or spread evenly over the nodes, and so marked: nothing is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise, product
 from typing import NamedTuple
@@ -47,8 +48,12 @@ def leases_of(
     hooks: list[HookEvent],
     controller: list[ControllerRow],
     topology: Topology,
+    gone_on: bool = False,
 ) -> list[Lease]:
-    """The leases of one attempt, in a stable order. Without a start there are none."""
+    """The leases of one attempt, in a stable order. Without a start there are none.
+
+    ``gone_on``: it goes on after a change of size, and no prolog ran at its start.
+    """
     if attempt.start_ms is None:
         return []
     seen = _seen(hooks, controller) if hooks or controller else []
@@ -66,7 +71,7 @@ def leases_of(
         rest = want.units - sum(units for _, units in named)
         if rest:
             held += _spread(want, rest, nodes, {slot.node for slot, _ in named})
-    ran = _hook_times(hooks)
+    ran = _hook_times(e for e in hooks if not (gone_on and e.hook == "prolog"))
     parts = stretches(attempt, controller)
     timed = list(zip(parts, _witnesses(attempt, parts), strict=True))
     return [
@@ -94,7 +99,7 @@ def _spread(want: GresCount, units: int, nodes: tuple[str, ...], named: set[str]
     return [_Held(want, n, None, node, "inferred") for node, n in zip(places, counts, strict=True) if n]
 
 
-def _hook_times(hooks: list[HookEvent]) -> dict[tuple[str, str], int]:
+def _hook_times(hooks: Iterable[HookEvent]) -> dict[tuple[str, str], int]:
     """(hook, node) -> when the prolog first ran there, when the epilog last did."""
     times: dict[tuple[str, str], int] = {}
     for event in hooks:

@@ -19,13 +19,17 @@ def match_controller(row: ControllerRow, attempts: Sequence[Attempt]) -> int | N
 
 def along_resizes(
     rows: Sequence[AccountingRow], hooks: dict[int, list[HookEvent]], held: dict[int, list[ControllerRow]]
-) -> None:
+) -> set[int]:
     """Give each row of a resized job what was said of its nodes while it was another row. Changes both in place.
+
+    Gives the places of the rows that go on after another: the prologs that name their devices ran before them.
 
     Hooks run once a node, at the job's own start and end, and SLURM_JOB_START_TIME and the controller's SubmitTime
     stay those of the first row (22.05: Start too; seen on 22.05, 24.11, 26.05).
     """
+    gone_on: set[int] = set()
     for chain in _chains(rows):
+        gone_on.update(chain[1:])
         nodes = {i: nodes_of(rows[i].node_list) for i in chain}
         events = sorted((e for i in chain for e in hooks.get(i, [])), key=lambda e: (e.at_ms, e.digest))
         looks = sorted(
@@ -35,6 +39,7 @@ def along_resizes(
         for i in chain:
             hooks[i] = [e for e in events if e.node in nodes[i] and (e.hook == "prolog" or last[e.node] == i)]
             held[i] = [_on(nodes[i], row, own=i == home) for row, home in looks]
+    return gone_on
 
 
 def _chains(rows: Sequence[AccountingRow]) -> Iterator[list[int]]:

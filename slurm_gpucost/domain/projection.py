@@ -58,11 +58,11 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
         hooks[len(attempts)] = group
         attempts.append(_from_hooks(group))
         held_as.append(("", ""))
-    along_resizes(rows, hooks, held)
+    gone_on = along_resizes(rows, hooks, held)
     leases = [
         lease
         for i, attempt in enumerate(attempts)
-        for lease in leases_of(attempt, *held_as[i], hooks.get(i, []), held.get(i, []), topology)
+        for lease in leases_of(attempt, *held_as[i], hooks.get(i, []), held.get(i, []), topology, i in gone_on)
     ]
     return Projected(attempts, leases)
 

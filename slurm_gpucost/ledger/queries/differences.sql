@@ -30,10 +30,19 @@ found AS (
   SELECT 'prolog missing', t.cluster, t.job_id, t.submit_ms, t.node, t.from_ms, (t.to_ms - t.from_ms) * t.units * t.share_num, t.share_den, ''
   FROM touching t JOIN hooked h ON h.cluster = t.cluster AND h.node = t.node AND h.first_ms <= t.start_ms
   WHERE t.prolog_ms IS NULL AND t.billable = 1 AND t.suspended = '' AND t.start_ms < :now_ms - :settled_ms
+    -- It stands in the first stretch, and in no row that goes on after a change of size.
+    AND NOT EXISTS (SELECT 1 FROM lease x WHERE x.cluster = t.cluster AND x.job_id = t.job_id AND x.submit_ms = t.submit_ms
+      AND x.node = t.node AND x.prolog_ms IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM attempt r WHERE r.cluster = t.cluster AND r.job_id = t.job_id AND r.end_ms = t.submit_ms
+      AND r.state = 'RESIZING')
   UNION ALL
   SELECT 'epilog missing', t.cluster, t.job_id, t.submit_ms, t.node, t.from_ms, (t.to_ms - t.from_ms) * t.units * t.share_num, t.share_den, ''
   FROM touching t JOIN hooked h ON h.cluster = t.cluster AND h.node = t.node AND h.first_ms <= t.end_ms
   WHERE t.epilog_ms IS NULL AND t.billable = 1 AND t.suspended = '' AND t.end_ms < :now_ms - :settled_ms
+    AND NOT EXISTS (SELECT 1 FROM lease x WHERE x.cluster = t.cluster AND x.job_id = t.job_id AND x.submit_ms = t.submit_ms
+      AND x.node = t.node AND x.epilog_ms IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.cluster = t.cluster AND a.job_id = t.job_id AND a.submit_ms = t.submit_ms
+      AND a.state = 'RESIZING')
   UNION ALL
   SELECT 'prolog far from start', cluster, job_id, submit_ms, node, from_ms, abs(prolog_ms - start_ms) * units * share_num, share_den,
     ((prolog_ms - start_ms) / 1000) || ' s after Start'

@@ -116,6 +116,7 @@ def test_each_row_of_a_shrunk_job_holds_its_nodes_devices(told_start: int | None
         first, second = ([x for x in leases if x.submit_ms == T0 + ms] for ms in (0, 60_000))
         assert named(first) == [("n1", 3, 1), ("n2", 2, 1)]
         assert named(second) == [("n1", 3, 1)]
+    assert {(x.submit_ms - T0, x.node): x.prolog_ms for x in leases}[60_000, "n1"] is None
     ends = {(x.submit_ms - T0, x.node): x.epilog_ms for x in leases}
     assert ends == {(0, "n1"): None, (0, "n2"): T0 + 60_900, (60_000, "n1"): T0 + 100_500}
 
