@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from slurm_gpucost.domain.units import OPEN_END_MS
-from slurm_gpucost.ledger import ingest
-from slurm_gpucost.ledger.ingest import Open, asked_until, last_current_poll
+from slurm_gpucost.ledger import asked, ingest
+from slurm_gpucost.ledger.asked import Open, asked_until, last_current_poll
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
 from slurm_gpucost.settings import Settings
@@ -47,10 +47,10 @@ class Accounting:
             start = known - overlap_ms
         if self._look_back_ms is not None:
             start = min(start, self._look_back_ms)
-        looked = ingest.looked_back(self._ledger.connection, cluster)
+        looked = asked.looked_back(self._ledger.connection, cluster)
         self._whole = known is None or now_ms - (looked or 0) >= LOOK_BACK_EVERY_MS
         if self._whole and known is not None:
-            first = ingest.first_asked(self._ledger.connection, cluster)
+            first = asked.first_asked(self._ledger.connection, cluster)
             start = min(start, max(now_ms - self._settings.accounting_look_back_days * DAY_MS, first or now_ms))
         self._asked_from = start
         self._named = last_current_poll(self._ledger.connection, cluster)
@@ -58,7 +58,7 @@ class Accounting:
 
     def events_window(self, now_ms: int) -> tuple[int, int]:
         """[start, end) to ask node events for: they can come late, so a day more than since the last answer."""
-        known = ingest.last_poll(self._ledger.connection, "sacctmgr", self._settings.cluster)
+        known = asked.last_poll(self._ledger.connection, "sacctmgr", self._settings.cluster)
         far = now_ms - self._settings.accounting_look_back_days * DAY_MS
         return (far if known is None else known - DAY_MS), now_ms + 10_000
 
@@ -82,7 +82,7 @@ class Accounting:
             self._look_for(taken.gone, now_ms)
             if self._whole:
                 with self._ledger.transaction() as db:
-                    ingest.set_looked_back(db, self._settings.cluster, now_ms)
+                    asked.set_looked_back(db, self._settings.cluster, now_ms)
         return taken
 
     def _look_for(self, gone: tuple[Open, ...], now_ms: int) -> None:

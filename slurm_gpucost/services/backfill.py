@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import AccountingRow, Poll
-from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger import asked, ingest
 from slurm_gpucost.ledger.projector import bring_up_to_date, pending
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
@@ -144,7 +144,7 @@ def from_file(
             0,
             f"file {name}",
         )
-        ingest.add_poll(db, poll)
+        asked.add_poll(db, poll)
     result.jobs = _project(ledger, settings, progress)
     return result
 

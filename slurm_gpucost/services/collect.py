@@ -14,7 +14,7 @@ from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import AccountingRow, DeviceReport, HookEvent, NodeReport, Poll, SlotReport
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Window
-from slurm_gpucost.ledger import ingest, measured
+from slurm_gpucost.ledger import asked, ingest, measured, reports
 from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings
@@ -34,7 +34,7 @@ class Taken(NamedTuple):
     new: int
     broken: list[tuple[int, str]]
     """(line or record number, reason) of what was set aside."""
-    gone: tuple[ingest.Open, ...] = ()
+    gone: tuple[asked.Open, ...] = ()
     """Attempts that the ledger has as not ended and a reply that tells the state of now does not name."""
 
 
@@ -96,11 +96,11 @@ def take_accounting(
         ingest.forget_vanished(db, rows)
         window = (reply.start_ms, reply.end_ms)
         poll = Poll("sacct", settings.cluster, observed_at_ms, *window, len(rows), new, 1, int(current), "")
-        ingest.add_poll(db, poll)
+        asked.add_poll(db, poll)
         if asked_until_ms is not None:
-            ingest.set_asked_until(db, settings.cluster, asked_until_ms)
+            asked.set_asked_until(db, settings.cluster, asked_until_ms)
         named = {(row.job_id, row.submit_ms) for row in rows}
-        still_open = ingest.open_attempts(db, settings.cluster) if current else []
+        still_open = asked.open_attempts(db, settings.cluster) if current else []
     return Taken(len(rows), new, broken, tuple(one for one in still_open if (one.job_id, one.submit_ms) not in named))
 
 
@@ -112,29 +112,29 @@ def nothing_heard(cluster: str) -> str:
 def take_failure(ledger: Ledger, settings: Settings, witness: str, observed_at_ms: int, why: str) -> None:
     """Note that a witness did not answer."""
     with ledger.transaction() as db:
-        ingest.add_poll(db, Poll(witness, settings.cluster, observed_at_ms, None, None, 0, 0, 0, 0, why[:2000]))
+        asked.add_poll(db, Poll(witness, settings.cluster, observed_at_ms, None, None, 0, 0, 0, 0, why[:2000]))
 
 
-def take_controller(ledger: Ledger, settings: Settings, asked: scontrol.Asked, observed_at_ms: int) -> Taken:
+def take_controller(ledger: Ledger, settings: Settings, told: scontrol.Asked, observed_at_ms: int) -> Taken:
     """One reply of ``scontrol show job -d``."""
-    reply = scontrol.parse(asked, settings.cluster, observed_at_ms)
+    reply = scontrol.parse(told, settings.cluster, observed_at_ms)
     doubt = f"records of jobs {', '.join(map(str, reply.doubtful[:20]))} not taken" if reply.doubtful else ""
     with ledger.transaction() as db:
         new = ingest.add_controller(db, reply.rows)
         poll = Poll("scontrol", settings.cluster, observed_at_ms, None, None, len(reply.rows), new, 1, 1, doubt)
-        ingest.add_poll(db, poll)
+        asked.add_poll(db, poll)
     return Taken(len(reply.rows), new, [(job, "not taken: some of it stands twice") for job in reply.doubtful])
 
 
 def take_nodes(ledger: Ledger, settings: Settings, text: str, observed_at_ms: int) -> int:
     """One reply of ``scontrol show node``; how many nodes have something else than before, or are gone."""
-    reports = nodes.parse(text, settings.cluster, observed_at_ms)
+    listed = nodes.parse(text, settings.cluster, observed_at_ms)
     with ledger.transaction() as db:
-        before = ingest.latest_nodes(db, settings.cluster)
-        gone = {node for node, gres in before.items() if gres} - {report.node for report in reports}
-        changed = [report for report in reports if before.get(report.node) != report.gres]
+        before = reports.latest_nodes(db, settings.cluster)
+        gone = {node for node, gres in before.items() if gres} - {report.node for report in listed}
+        changed = [report for report in listed if before.get(report.node) != report.gres]
         changed += [NodeReport(settings.cluster, node, observed_at_ms, "") for node in sorted(gone)]
-        return ingest.add_nodes(db, changed)
+        return reports.add_nodes(db, changed)
 
 
 def take_node_events(
@@ -144,17 +144,17 @@ def take_node_events(
     rows = node_events.parse_events(events, observed_at_ms)
     rows += node_events.parse_reservations(reservations, observed_at_ms)
     with ledger.transaction() as db:
-        new = ingest.add_node_events(db, rows)
+        new = reports.add_node_events(db, rows)
         poll = Poll("sacctmgr", settings.cluster, observed_at_ms, *window, len(rows), new, 1, 1, "")
-        ingest.add_poll(db, poll)
+        asked.add_poll(db, poll)
     return Taken(len(rows), new, [])
 
 
 def take_inventory(ledger: Ledger, devices: Iterable[DeviceReport], slots: Iterable[SlotReport]) -> None:
     """What the driver and the nodes say of devices and of the GRES indexes that they are."""
     with ledger.transaction() as db:
-        ingest.add_devices(db, devices)
-        ingest.add_slots(db, slots)
+        reports.add_devices(db, devices)
+        reports.add_slots(db, slots)
 
 
 def take_measured(

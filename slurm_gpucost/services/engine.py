@@ -19,7 +19,7 @@ from slurm_gpucost.domain.evidence import DeviceReport
 from slurm_gpucost.domain.inventory import slot_types
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Window
-from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger import asked, reports
 from slurm_gpucost.ledger.projector import pending
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect, reconcile
@@ -243,7 +243,7 @@ class Engine:
 
     def _take_reconciled(self, now: int, to_decide: dict[str, int]) -> None:
         with self.ledger.transaction() as db:
-            ingest.set_reconciled(db, self.settings.cluster, now, to_decide)
+            asked.set_reconciled(db, self.settings.cluster, now, to_decide)
         if to_decide:
             log.warning("reconcile: to decide (`gpucost reconcile` shows it): %s", reconcile.words(to_decide))
 
@@ -260,7 +260,7 @@ class Engine:
 
     def _take_slots(self, node: str, gres: list[slurmd_gres.GresSlot]) -> None:
         said = sum(slot.name == "gpu" for slot in gres)
-        known = slot_types(ingest.latest_nodes(self.ledger.connection, self.settings.cluster).get(node, ""))
+        known = slot_types(reports.latest_nodes(self.ledger.connection, self.settings.cluster).get(node, ""))
         if known and len(known) != said:  # 22.05 prints a MIG instance of several device files once for each of them
             self._say(
                 f"slurmd -G -N {node}", f"{node}: slurmd lists {said} GPUs, the controller {len(known)}: not taken"

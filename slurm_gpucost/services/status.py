@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger import asked
 from slurm_gpucost.ledger.projector import settings_key
 from slurm_gpucost.services.queries import LedgerQueries, Queries
 from slurm_gpucost.services.reconcile import words
@@ -44,7 +44,7 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
             f"{hooks['attempts']} attempts with GPUs in 7 days: a node without hooks, or events were lost"
         )
     found += capacity_findings(settings, queries, now)
-    known = ingest.reconciled(queries.connection, settings.cluster)
+    known = asked.reconciled(queries.connection, settings.cluster)
     if known is not None and known[1]:
         when = datetime.fromtimestamp(known[0] // 1000, UTC).astimezone(settings.timezone)
         found.append(f"reconciliation of {when:%Y-%m-%d %H:%M}: to decide: {words(known[1])}; see `gpucost reconcile`")

@@ -13,7 +13,7 @@ from typing import Any
 
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, NodeEvent, NodeReport, SlotReport
 from slurm_gpucost.domain.records import Lease
-from slurm_gpucost.ledger import ingest, migrations, projector
+from slurm_gpucost.ledger import asked, ingest, migrations, projector, reports
 from slurm_gpucost.ledger.store import Ledger
 from tests.histories.witnesses import CLUSTER, Testimony
 
@@ -88,14 +88,14 @@ def _take(ledger: Ledger, batch: list[Any]) -> None:
         ingest.add_hooks(db, [one for one in batch if isinstance(one, HookEvent)])
         for one in batch:
             if isinstance(one, NodeReport):
-                ingest.add_nodes(db, [one])
+                reports.add_nodes(db, [one])
             elif isinstance(one, SlotReport):
-                ingest.add_slots(db, [one])
+                reports.add_slots(db, [one])
             elif isinstance(one, NodeEvent):
-                ingest.add_node_events(db, [one])
+                reports.add_node_events(db, [one])
             elif not hasattr(one, "_fields"):
                 job, submit, named, missed = one
-                ingest.add_vanished(db, CLUSTER, [(ingest.Open(job, submit, 0), named)], missed)
+                ingest.add_vanished(db, CLUSTER, [(asked.Open(job, submit, 0), named)], missed)
 
 
 def tables(db: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:

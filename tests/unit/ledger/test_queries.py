@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.domain.evidence import AccountingRow, Poll
-from slurm_gpucost.ledger import ingest, projector, queries
+from slurm_gpucost.ledger import asked, ingest, projector, queries
 from slurm_gpucost.ledger.queries import ask
 from slurm_gpucost.ledger.store import Ledger, open_ledger, open_readonly
 from tests.unit.builders import T0, accounting
@@ -73,7 +73,7 @@ def fill(ledger: Ledger, rows: list[AccountingRow], polled: int | None) -> None:
     with ledger.transaction() as db:
         ingest.add_accounting(db, rows)
         if polled is not None:
-            ingest.add_poll(db, Poll("sacct", "c", T0 + polled * 1000, None, None, 0, 0, 1, 1, ""))
+            asked.add_poll(db, Poll("sacct", "c", T0 + polled * 1000, None, None, 0, 0, 1, 1, ""))
             for worthless in [
                 ("sacct", "c", 1, 0),
                 ("sacct", "c", 0, 1),
@@ -81,7 +81,7 @@ def fill(ledger: Ledger, rows: list[AccountingRow], polled: int | None) -> None:
                 ("sacct", "d", 1, 1),
             ]:
                 witness, cluster, ok, current = worthless
-                ingest.add_poll(db, Poll(witness, cluster, T0 + 9_000_000, None, None, 0, 0, ok, current, ""))
+                asked.add_poll(db, Poll(witness, cluster, T0 + 9_000_000, None, None, 0, 0, ok, current, ""))
     projector.bring_up_to_date(ledger, {})
 
 

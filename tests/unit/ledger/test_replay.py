@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, SlotReport
 from slurm_gpucost.domain.records import Attempt, Lease
-from slurm_gpucost.ledger import ingest, projector
+from slurm_gpucost.ledger import ingest, projector, reports
 from slurm_gpucost.ledger.store import Ledger, open_ledger
 from tests.unit.builders import T0, accounting, controller, gpus, hook, shards, tables
 
@@ -47,7 +47,7 @@ def take(ledger: Ledger, said: list[Said]) -> int:
             ingest.add_accounting(db, [s for s in said if isinstance(s, AccountingRow)])
             + ingest.add_hooks(db, [s for s in said if isinstance(s, HookEvent)])
             + ingest.add_controller(db, [s for s in said if isinstance(s, ControllerRow)])
-            + ingest.add_slots(db, [s for s in said if isinstance(s, SlotReport)])
+            + reports.add_slots(db, [s for s in said if isinstance(s, SlotReport)])
         )
 
 

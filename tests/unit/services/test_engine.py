@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from slurm_gpucost.domain.evidence import NodeReport
-from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger import ingest, reports
 from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services.engine import Engine
 from slurm_gpucost.settings import Settings
@@ -197,7 +197,7 @@ def test_slots_that_slurmd_counts_otherwise_than_the_controller_are_not_taken(
     line = "Gres Name=gpu Type=x Count=1 Index=%d ID=7696487 File=/dev/fakegpu%d (null)"
     listed = script(tmp_path / "slurmd", f"echo '{line % (0, 0)}'; echo '{line % (1, 1)}'")
     with ledger.transaction() as db:
-        ingest.add_nodes(db, [NodeReport("c", "n1", NOW, has)])
+        reports.add_nodes(db, [NodeReport("c", "n1", NOW, has)])
     work = make(replace(settings, slurmd=listed), ledger)
     event(settings, "prolog", START)
     with caplog.at_level(logging.WARNING):

@@ -13,7 +13,7 @@ import pytest
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import AccountingRow
-from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger import asked, ingest
 from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services import collect
 from slurm_gpucost.services.accounting import Accounting
@@ -35,7 +35,7 @@ def test_a_reply_that_is_cut_short_is_no_good_poll_and_is_kept(tmp_path: Path) -
             collect.take_accounting(ledger, settings, reply, 1000, current=True, asked_until_ms=1000)
         assert count(ledger, "source_poll", "ok = 1") == 0
         assert count(ledger, "set_aside", "witness = 'sacct'") == 1
-        assert ingest.asked_until(ledger.connection, settings.cluster) is None
+        assert asked.asked_until(ledger.connection, settings.cluster) is None
 
 
 def test_a_slice_that_could_not_be_written_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,16 +57,16 @@ def test_a_slice_that_could_not_be_written_is_asked_again(tmp_path: Path, monkey
         for _ in range(5):
             work.step()
         assert count(ledger, "source_poll", "ok = 1") == 1
-        assert ingest.asked_until(ledger.connection, settings.cluster) is None, "the first slice is still to be had"
+        assert asked.asked_until(ledger.connection, settings.cluster) is None, "the first slice is still to be had"
         again = Engine(settings, ledger, lambda: NOW + 1, None)
-        until(again, lambda: ingest.asked_until(ledger.connection, settings.cluster) == NOW + 1)
+        until(again, lambda: asked.asked_until(ledger.connection, settings.cluster) == NOW + 1)
 
 
 def test_a_backfill_of_the_last_hour_does_not_hide_the_days_before_it(tmp_path: Path) -> None:
     settings = config(tmp_path)
     with open_ledger(settings.ledger) as ledger:
         with ledger.transaction() as db:
-            ingest.set_asked_until(db, settings.cluster, NOW - 3 * DAY)
+            asked.set_asked_until(db, settings.cluster, NOW - 3 * DAY)
         backfilled = Slice(NOW - 3_600_000, NOW, "SEP", "")
         collect.take_accounting(ledger, settings, backfilled, NOW, current=True)
         start, end = Accounting(settings, ledger).window(NOW)
@@ -196,9 +196,9 @@ def test_what_was_asked_until_never_goes_back(tmp_path: Path) -> None:
     with open_ledger(settings.ledger) as ledger:
         for until_ms in (5, 9, 7):
             with ledger.transaction() as db:
-                ingest.set_asked_until(db, "c", until_ms)
-        assert ingest.asked_until(ledger.connection, "c") == 9
-        assert ingest.asked_until(ledger.connection, "other") is None
+                asked.set_asked_until(db, "c", until_ms)
+        assert asked.asked_until(ledger.connection, "c") == 9
+        assert asked.asked_until(ledger.connection, "other") is None
 
 
 _CLOSE_AT_ONCE = """

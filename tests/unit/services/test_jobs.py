@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slurm_gpucost.domain.evidence import Poll
-from slurm_gpucost.ledger import ingest, projector
+from slurm_gpucost.ledger import asked, ingest, projector
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services.jobs import Filter, jobs
 from slurm_gpucost.services.queries import open_queries
@@ -26,7 +26,7 @@ def take(ledger: Ledger, settings: Settings, *rows: Any, polled: int | None = No
         ingest.add_hooks(db, [r for r in rows if hasattr(r, "hook")])
         ingest.add_controller(db, [r for r in rows if hasattr(r, "gres")])
         if polled is not None:
-            ingest.add_poll(db, Poll("sacct", "c", T0 + polled * 1000, None, None, 1, 1, 1, 1, ""))
+            asked.add_poll(db, Poll("sacct", "c", T0 + polled * 1000, None, None, 1, 1, 1, 1, ""))
     projector.bring_up_to_date(ledger, settings.shards)
 
 
@@ -82,7 +82,7 @@ def test_a_running_attempt_counts_up_to_the_last_current_poll(settings: Settings
     assert ask(settings)[0]["gpu_seconds"] == "50"
     with ledger.transaction() as db:  # neither a failed look nor one at a past window moves it
         for ok, current in [(0, 1), (1, 0)]:
-            ingest.add_poll(db, Poll("sacct", "c", T0 + 900_000, None, None, 0, 0, ok, current, ""))
+            asked.add_poll(db, Poll("sacct", "c", T0 + 900_000, None, None, 0, 0, ok, current, ""))
     assert ask(settings)[0]["gpu_seconds"] == "50"
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from slurm_gpucost.domain.evidence import NodeEvent, NodeReport
-from slurm_gpucost.ledger import ingest, projector
+from slurm_gpucost.ledger import ingest, projector, reports
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services.partition import check
 from tests.unit.builders import T0, accounting, controller, gpus, hook, shards
@@ -21,8 +21,8 @@ WINDOW = (T0 - DAY, T0 + DAY)
 def whole(ledger: Ledger) -> Ledger:
     """A node of two devices: named, suspended, shared, unplaced and running leases, a hook's lateness, an outage."""
     with ledger.transaction() as db:
-        ingest.add_nodes(db, [NodeReport("c", "n1", T0 - 50_000, "gpu:a100:2,shard:a100:8")])
-        ingest.add_node_events(
+        reports.add_nodes(db, [NodeReport("c", "n1", T0 - 50_000, "gpu:a100:2,shard:a100:8")])
+        reports.add_node_events(
             db,
             [NodeEvent("c", "n1", "event", T0 + 500_000, T0 + 600_000, T0 + 600_000, "drained", "DRAIN", "", "root")],
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from slurm_gpucost.documents.reconcile import page
 from slurm_gpucost.domain.evidence import NodeReport
-from slurm_gpucost.ledger import ingest, projector
+from slurm_gpucost.ledger import asked, ingest, projector, reports
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services.categories import CATEGORIES
 from slurm_gpucost.services.queries import open_queries
@@ -89,7 +89,7 @@ def test_a_row_that_vanished_counts_to_when_it_was_last_named_and_is_to_be_decid
 ) -> None:
     take(ledger, settings, accounting(0, None, tres=ONE, observed_at_ms=T0 + 50_000), looked=100)
     with ledger.transaction() as db:
-        (one,) = ingest.open_attempts(db, "c")
+        (one,) = asked.open_attempts(db, "c")
         ingest.add_vanished(db, "c", [(one, T0 + 100_000)], T0 + 160_000)
     take(ledger, settings, looked=1000)
     (category,) = open_decisions(ask(settings))
@@ -123,8 +123,8 @@ def test_a_ledger_that_lost_a_row_does_not_add_up(settings: Settings, ledger: Le
 def test_a_node_report_may_come_twice(settings: Settings, ledger: Ledger) -> None:
     take(ledger, settings)
     with ledger.transaction() as db:
-        assert ingest.add_nodes(db, [NodeReport("c", "n1", T0 + 5_000, "gpu:a100:4")]) == 0
-        assert ingest.add_nodes(db, [NodeReport("c", "n1", T0 + 9_000, "gpu:a100:3")]) == 1
+        assert reports.add_nodes(db, [NodeReport("c", "n1", T0 + 5_000, "gpu:a100:4")]) == 0
+        assert reports.add_nodes(db, [NodeReport("c", "n1", T0 + 9_000, "gpu:a100:3")]) == 1
 
 
 def test_the_daemon_does_it_by_itself_and_status_says_what_there_is_to_decide(
@@ -134,7 +134,7 @@ def test_the_daemon_does_it_by_itself_and_status_says_what_there_is_to_decide(
     to_decide = by_itself(settings, settings.ledger, NOW)
     assert to_decide == {"hooks alone": 1}
     with ledger.transaction() as db:
-        ingest.set_reconciled(db, "c", NOW, to_decide)
+        asked.set_reconciled(db, "c", NOW, to_decide)
     with open_queries(settings) as queries:
         findings = status(settings, queries, NOW)["findings"]
     assert any("to decide: hooks alone 1; see `gpucost reconcile`" in finding for finding in findings)

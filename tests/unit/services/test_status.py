@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slurm_gpucost.domain.evidence import DeviceReport, Poll, SlotReport
-from slurm_gpucost.ledger import ingest, projector
+from slurm_gpucost.ledger import asked, ingest, projector, reports
 from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.status import status
@@ -30,10 +30,10 @@ def take(settings: Settings, *rows: Any, polls: list[Poll] | None = None) -> Non
         with ledger.transaction() as db:
             ingest.add_accounting(db, [r for r in rows if hasattr(r, "alloc_tres")])
             ingest.add_hooks(db, [r for r in rows if hasattr(r, "hook")])
-            ingest.add_slots(db, [r for r in rows if isinstance(r, SlotReport)])
-            ingest.add_devices(db, [r for r in rows if isinstance(r, DeviceReport)])
+            reports.add_slots(db, [r for r in rows if isinstance(r, SlotReport)])
+            reports.add_devices(db, [r for r in rows if isinstance(r, DeviceReport)])
             for poll in polls or []:
-                ingest.add_poll(db, poll)
+                asked.add_poll(db, poll)
         projector.bring_up_to_date(ledger, settings.shards)
 
 

@@ -8,7 +8,7 @@ from slurm_gpucost.domain.evidence import DeviceReport, SlotReport
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.readings import Reading
 from slurm_gpucost.domain.windows import Windower
-from slurm_gpucost.ledger import ingest, measured, projector
+from slurm_gpucost.ledger import ingest, measured, projector, reports
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import findings
 from slurm_gpucost.services.jobs import Filter, jobs
@@ -37,8 +37,8 @@ def measure(ledger: Ledger, *, gap: tuple[int, int] = (0, 0), busy: tuple[int, i
     for cut in cuts:
         windower.cut(T0 + cut)
     with ledger.transaction() as db:
-        ingest.add_devices(db, [DeviceReport(GPU, b"d", T0, "n1", "A100", "", 0, 0, "", None, None, "550")])
-        ingest.add_slots(db, [SlotReport("c", "n1", "gpu", 0, "a100", GPU, T0)])
+        reports.add_devices(db, [DeviceReport(GPU, b"d", T0, "n1", "A100", "", 0, 0, "", None, None, "550")])
+        reports.add_slots(db, [SlotReport("c", "n1", "gpu", 0, "a100", GPU, T0)])
         measured.add_windows(db, windower.close(T0 + END * S))
     return END * 100 * S
 
@@ -133,7 +133,7 @@ def test_mig_leases_have_their_slices_of_the_gpu(settings: Settings, ledger: Led
     with ledger.transaction() as db:
         measured.add_layouts(db, [MigInstance(GPU, T0, "MIG-1", "3g.40gb", 1, 0, 3, 3, 7, 40192)])
         measured.add_windows(db, own.close(T0 + END * S))
-        ingest.add_slots(db, [SlotReport("c", "n2", "gpu", 0, "a100", "MIG-1", T0)])
+        reports.add_slots(db, [SlotReport("c", "n2", "gpu", 0, "a100", "MIG-1", T0)])
     take(
         ledger,
         settings,

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from slurm_gpucost.domain.evidence import NodeEvent, NodeReport, Poll
-from slurm_gpucost.ledger import ingest, projector
+from slurm_gpucost.ledger import asked, ingest, projector, reports
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.utilization import TERMS, utilization
@@ -23,12 +23,12 @@ def event(start: int, end: int | None, class_: str, node: str = "n1") -> NodeEve
 
 def take(ledger: Ledger, settings: Settings, *said: Any, nodes: str = "gpu:a100:4", looked: int = 1000) -> None:
     with ledger.transaction() as db:
-        ingest.add_nodes(db, [NodeReport("c", "n1", T0, nodes)])
+        reports.add_nodes(db, [NodeReport("c", "n1", T0, nodes)])
         ingest.add_accounting(db, [s for s in said if hasattr(s, "alloc_tres")])
         ingest.add_hooks(db, [s for s in said if hasattr(s, "hook")])
         ingest.add_controller(db, [s for s in said if hasattr(s, "ran_ms")])
-        ingest.add_node_events(db, [s for s in said if isinstance(s, NodeEvent)])
-        ingest.add_poll(db, Poll("sacct", "c", T0 + looked * 1000, None, None, 0, 0, 1, 1, ""))
+        reports.add_node_events(db, [s for s in said if isinstance(s, NodeEvent)])
+        asked.add_poll(db, Poll("sacct", "c", T0 + looked * 1000, None, None, 0, 0, 1, 1, ""))
     projector.bring_up_to_date(ledger, settings.shards)
 
 
