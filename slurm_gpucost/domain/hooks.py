@@ -194,10 +194,11 @@ def _rank_prolog(event: HookEvent, run: _Run) -> _Rank:
     """
     if event.job_start_ms is not None:
         return _by_start(event.job_start_ms, event.at_ms - run.began_ms, run)
-    if not run.began_ms - HOOK_SLACK_MS <= event.at_ms <= run.end_ms + PROLOG_LATE_MS:
-        return None
     known = run.number is not None and event.restart_count is not None
     off = (event.restart_count or 0) - (run.number or 0) if known else 0
+    late = run.died and known and off == 0  # a node that was cut off runs it when it is back
+    if event.at_ms < run.began_ms - HOOK_SLACK_MS or (event.at_ms > run.end_ms + PROLOG_LATE_MS and not late):
+        return None
     if off < 0 or (off > 0 and event.at_ms > run.began_ms + PROLOG_LATE_MS):
         return None
     return off != 0, run.began_ms > event.at_ms + TRUNCATION_MS, abs(event.at_ms - run.began_ms)
@@ -212,19 +213,20 @@ def _rank_epilog(event: HookEvent, run: _Run, prologs: list[HookEvent]) -> _Rank
     """Its SLURM_JOB_START_TIME decides, else who had last ended, or still ran.
 
     It can be late by as long as processes ignore SIGTERM, or a node is away; on one node's clock it is not before its
-    prolog, and it names no other devices. Restart counts do not pair the two: the epilog of a requeued run already
-    shows the next one.
+    prolog. It is rather that of a run whose prolog named the same devices; but when a job is shrunk, the released
+    node's epilog names those of the node that stays (24.11, 26.05). Restart counts do not pair the two: the epilog of
+    a requeued run already shows the next one.
     """
     told = [parse_index_list(prolog.job_gpus) for prolog in prologs if prolog.job_gpus]
     if prologs and event.at_ms < min(prolog.at_ms for prolog in prologs):
         return None
-    if event.job_gpus and told and parse_index_list(event.job_gpus) not in told:
-        return None
+    others = bool(event.job_gpus and told and parse_index_list(event.job_gpus) not in told)
     if event.job_start_ms is not None:
-        return _by_start(event.job_start_ms, event.at_ms - run.end_ms, run)
+        by_start = _by_start(event.job_start_ms, event.at_ms - run.end_ms, run)
+        return None if by_start is None else (others, *by_start)
     if event.at_ms < run.began_ms - HOOK_SLACK_MS:
         return None
-    return event.at_ms < run.end_ms, abs(event.at_ms - run.end_ms), -run.began_ms
+    return others, event.at_ms < run.end_ms, abs(event.at_ms - run.end_ms), -run.began_ms
 
 
 def _has_no_epilog(event: HookEvent, run: _Run, others: list[HookEvent], first: bool) -> bool:

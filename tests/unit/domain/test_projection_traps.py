@@ -347,3 +347,40 @@ def test_from_the_controller_alone_a_requeued_run_ends_when_the_job_was_submitte
     first, second = sorted(project(said, NOTHING).leases, key=lambda x: x.start_ms)
     assert (first.start_ms - T0, first.end_ms - T0, first.node, first.gres_index) == (0, 5_000, "n1", 1)
     assert (second.start_ms - T0, second.end_ms - T0, second.node, second.gres_index) == (13_000, 25_000, "n2", 0)
+
+
+@pytest.mark.parametrize("told_start", [T0, None])
+def test_the_epilog_of_a_node_that_a_shrunk_job_released_names_the_devices_of_the_node_that_stays(
+    told_start: int | None,
+) -> None:
+    # Seen on 24.11 and 26.05: n2 held index 0, its epilog says 1, which is n1's.
+    two = "gres/gpu:a100=2,gres/gpu=2,node=2"
+    said = evidence(
+        accounting(0, 2, -2, two, state="RESIZING", node_list="n[1-2]"),
+        accounting(2, 6, 2, ONE, node_list="n1"),
+        hook("prolog", 538, "1", job_start_ms=told_start),
+        hook("prolog", 542, "0", node="n2", job_start_ms=told_start),
+        hook("epilog", 2_722, "1", node="n2", job_start_ms=told_start),
+        hook("epilog", 6_302, "1", job_start_ms=told_start),
+    )
+    attempts, leases = project(said, NOTHING)
+    assert [a.witness for a in attempts] == ["sacct", "sacct"], "nothing is left over"
+    assert sorted((x.start_ms - T0, x.node, x.gres_index) for x in leases) == [
+        (0, "n1", 1), (0, "n2", 0), (2_000, "n1", 1),
+    ]  # fmt: skip
+    assert {x.epilog_ms for x in leases if x.node == "n2"} == {T0 + 2_722}
+
+
+def test_a_prolog_that_a_node_ran_when_it_was_back_is_that_of_the_run_that_died_with_it() -> None:
+    # Seen on 22.05: a node that had been cut off.
+    said = evidence(
+        accounting(0, 3, 0, ONE, state="NODE_FAIL", node_list="n2"),
+        accounting(9, 17, 3, ONE, node_list="n1"),
+        hook("prolog", 12_150, "3", node="n2"),
+        hook("epilog", 12_340, "3", node="n2", restart_count=1),
+        hook("prolog", 14_360, "2", restart_count=1),
+        hook("epilog", 17_580, "2", restart_count=2),
+    )
+    attempts, leases = project(said, NOTHING)
+    assert [a.witness for a in attempts] == ["sacct", "sacct"]
+    assert named(leases) == [("n1", 2, 1), ("n2", 3, 1)]
