@@ -83,7 +83,6 @@ def test_devices_are_those_that_the_jobs_saw(story: FaultStory) -> None:
     assert {k: named(ledger[k]) for k in saw_ if k not in short} == {k: s for k, s in saw_.items() if k not in short}
 
 
-@pytest.mark.xfail(strict=False, reason="match_hook does not look at the run's nodes (22.05, if the prolog is so late)")
 def test_a_prolog_that_a_cut_off_node_ran_late_takes_no_device_from_the_rerun(story: FaultStory) -> None:
     ledger, saw_ = attempts(story, MAIN), witnessed(story)
     assert {k: named(ledger[k]) for k in late_prologs(story)} == {k: saw_[k] for k in late_prologs(story)}
@@ -165,7 +164,6 @@ def test_the_controller_alone_names_devices_and_bills_nothing(story: FaultStory)
     assert {k: told[k]["start"] for k in saw_} == {k: accounting[k][0] for k in saw_}
 
 
-@pytest.mark.xfail(strict=True, reason="match_controller gives a requeued run's rows to the run before it")
 def test_the_controller_alone_tells_runs_apart(story: FaultStory) -> None:
     told = attempts(story, CONTROLLER)
     saw_ = {k: slots for k, slots in seen_by_controller(story).items() if k[0] in ran_twice(story)}
@@ -194,7 +192,6 @@ def test_hooks_alone_name_devices_and_bill_nothing(story: FaultStory) -> None:
     assert {job: by_hooks(told, job) for job in once} == once
 
 
-@pytest.mark.xfail(strict=False, reason="_begins_anew takes the next run on another node for more of a multi-node run")
 def test_hooks_alone_tell_runs_apart(story: FaultStory) -> None:
     twice = {job: slots for job, slots in seen_by_hooks(story).items() if str(job) in ran_twice(story)}
     assert twice
