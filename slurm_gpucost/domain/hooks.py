@@ -89,7 +89,7 @@ def match_hooks(
             sure = all(_rank_prolog(other, run) is None for other in lost if other.node == event.node)
         else:
             rivals = [x for x in runs if x is not run and x.on(event.node) and rank(event, x) is not None]
-            sure = _is_surely_of(event, run, rivals, {x.place: have.get((x.place, event.node), []) for x in rivals})
+            sure = _is_surely_of(event, run, rivals, {x.place: have.get((x.place, event.node), []) for x in runs})
         matched.setdefault(run.place, []).append(event if sure else event._replace(job_gpus=None, visible_devices=None))
     return matched, strays
 
@@ -113,7 +113,7 @@ def _runs(attempts: Sequence[Attempt], nodes: Sequence[frozenset[str]]) -> list[
 
 
 def _renumbered(runs: list[_Run], prologs: list[HookEvent]) -> list[_Run]:
-    """The accounting may not have a job's first runs: the numbers with which most prologs fit, to the second, count."""
+    """The accounting may not have a job's first runs: the numbers count with which most prologs fit to the second."""
     shown = {event.restart_count or 0 for event in prologs if event.job_start_ms is None}
     best, shift = (0, 0), 0
     for more in sorted({count - (run.number or 0) for count in shown for run in runs}):
@@ -122,7 +122,7 @@ def _renumbered(runs: list[_Run], prologs: list[HookEvent]) -> list[_Run]:
             for run in runs
         ]
         fits = [ms for ms in near if ms is not None]
-        score = len(fits), sum(ms <= 2 * TRUNCATION_MS for ms in fits)
+        score = sum(ms <= 2 * TRUNCATION_MS for ms in fits), len(fits)
         if more >= 0 and score > best:
             best, shift = score, more
     return [run._replace(number=None if run.number is None else run.number + shift) for run in runs]
@@ -242,8 +242,9 @@ def _by_start(start_ms: int, off_ms: int, run: _Run) -> _Rank:
 
 def _is_surely_of(event: HookEvent, run: _Run, rivals: list[_Run], have: dict[int, list[HookEvent]]) -> bool:
     """No other run of the job can have had this epilog, or its own names the same devices: then it may name them."""
+    alone = len(have[run.place]) == 1
     for other in rivals:
-        same = any(own.job_gpus == event.job_gpus for own in have[other.place])
+        same = alone and [own.job_gpus for own in have[other.place]] == [event.job_gpus]
         near = abs(event.at_ms - other.end_ms) <= HOOK_SLACK_MS or other.began_ms <= event.at_ms < other.end_ms
         if (near and not same) or (other.began_ms <= run.began_ms and not have[other.place]):
             return False
