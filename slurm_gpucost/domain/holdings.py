@@ -64,18 +64,19 @@ def leases_of(
     else:
         counts = _counted(seen)
     nodes = _nodes(node_list)
+    named = {want: _assign(want, seen, counts, attempt, topology) if seen else [] for want in counts}
+    told = {slot.node for slots in named.values() for slot, _ in slots}
     held: list[_Held] = []
-    for want in counts:
-        named = _assign(want, seen, counts, attempt, topology) if seen else []
-        held += [_Held(want, units, slot, slot.node, slot.witness) for slot, units in named]
-        rest = want.units - sum(units for _, units in named)
+    for want, slots in named.items():
+        held += [_Held(want, units, slot, slot.node, slot.witness) for slot, units in slots]
+        rest = want.units - sum(units for _, units in slots)
         if rest:
-            held += _spread(want, rest, nodes, {slot.node for slot, _ in named})
+            held += _spread(want, rest, nodes, told)
     ran = _hook_times(e for e in hooks if not (gone_on and e.hook == "prolog"))
     parts = stretches(attempt, controller)
     timed = list(zip(parts, _witnesses(attempt, parts), strict=True))
     return [
-        _lease(attempt, n, one, part, told, ran, topology) for n, (one, (part, told)) in enumerate(product(held, timed))
+        _lease(attempt, n, one, part, by, ran, topology) for n, (one, (part, by)) in enumerate(product(held, timed))
     ]
 
 

@@ -21,10 +21,7 @@ Fault = Callable[[History, Testimony, Random], None]
 
 
 def hooks_lost(history: History, said: Testimony, rng: Random) -> None:
-    """Some event files never arrive; of an epilog that ran twice on 22.05 not the second (a bound: see the rules)."""
-    if history.version == "22.05":
-        second = {(run.job.id, ms) for run in history.runs for times in run.epilogs.values() for ms in times[1:]}
-        said.hooks = [event for event in said.hooks if (event.job_id, event.at_ms) not in second]
+    """Some event files never arrive."""
     share = rng.choice([0.1, 0.5, 0.9])
     said.hooks = [event for event in said.hooks if rng.random() > share]
 
@@ -136,6 +133,5 @@ BEYOND: tuple[Fault, ...] = (clocks_far_off, only_late_copies)
 def some(rng: Random, beyond: bool) -> list[Fault]:
     """One to four faults of any kind."""
     found = rng.sample([*HOOKS, *ACCOUNTING, *CONTROLLER, *CONTROLLER], rng.randrange(1, 5))
-    # Copies last: one whose original is lost has a time beyond bounds.
-    found.sort(key=lambda fault: (fault is not hooks_lost, fault is hooks_copied))
+    found.sort(key=lambda fault: fault is hooks_copied)  # last: a copy whose original is lost has a time beyond bounds
     return [*found, rng.choice(BEYOND)] if beyond else found
