@@ -75,7 +75,8 @@ class _Matching:
         told = [parse_index_list(prolog.job_gpus) for prolog in prologs if prolog.job_gpus]
         if prologs and event.at_ms < min(prolog.at_ms for prolog in prologs):
             return None
-        if event.job_gpus and told and parse_index_list(event.job_gpus) not in told:
+        tells = event.job_gpus and event.job_start_ms is None and not run.resized
+        if tells and told and parse_index_list(event.job_gpus or "") not in told:
             return None
         return _by_end(event, run)
 
@@ -137,7 +138,13 @@ class _Matching:
         )
 
     def _is_sure_epilog(self, event: HookEvent, run: Run) -> bool:
-        """No other run of the job can have had it; or each has one there, and they name the same devices."""
+        """No other run of the job can have had it; or each has one there, and they name the same devices.
+
+        The epilog of a node that a job gave back by shrinking names the devices that it has left on another node (seen on
+        22.05, 24.11, 26.05).
+        """
+        if run.resized or (run.open and len(run.nodes) != 1):
+            return False
         node, only = event.node, len(self.of(self.epilogs, run, event.node)) == 1
         for other in self.runs:
             if other == run or not other.on(node) or self.rank_epilog(event, other) is None:

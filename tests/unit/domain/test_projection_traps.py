@@ -106,7 +106,8 @@ def test_each_row_of_a_shrunk_job_holds_its_nodes_devices(told_start: int | None
         accounting(0, 60, 0, two, state="RESIZING", node_list="n[1-2]"),
         accounting(60 if told_start else 0, 100, 60, one),
     ]
-    times = [("prolog", 80, "3", "n1"), ("prolog", 90, "2", "n2"), ("epilog", 60_900, "2", "n2")]
+    # The epilog of the node that is given back names what the job has left on the other one.
+    times = [("prolog", 80, "3", "n1"), ("prolog", 90, "2", "n2"), ("epilog", 60_900, "3", "n2")]
     hooks = [
         hook(h, at, g, node, job_start_ms=told_start) for h, at, g, node in [*times, ("epilog", 100_500, "3", "n1")]
     ]
