@@ -140,8 +140,8 @@ class _Matching:
     def _is_sure_epilog(self, event: HookEvent, run: Run) -> bool:
         """No other run of the job can have had it; or each has one there, and they name the same devices.
 
-        The epilog of a node that a job gave back by shrinking names the devices that it has left on another node (seen on
-        22.05, 24.11, 26.05).
+        The epilog of a node that a job gave back by shrinking names the devices that it has left on another node
+        (seen on 22.05, 24.11, 26.05).
         """
         if run.resized or (run.open and len(run.nodes) != 1):
             return False
