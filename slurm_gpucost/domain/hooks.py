@@ -69,8 +69,8 @@ class _Matching:
         """Not before its prolog, on one node's clock, and with no other devices than that; then by time.
 
         It can be late by as long as processes ignore SIGTERM, or a node is away. Restart counts do not pair the two:
-        the epilog of a requeued run already shows the next one. Where it tells the start, other devices are only a
-        worse fit: when a job is shrunk, the released node's epilog names those of the node that stays (24.11, 26.05).
+        the epilog of a requeued run already shows the next one. Where it tells the start, or the job was shrunk,
+        other devices are only a worse fit: the epilog of a released node names those of the node that stays.
         """
         prologs = self.of(self.prologs, run, event.node)
         told = [parse_index_list(prolog.job_gpus) for prolog in prologs if prolog.job_gpus]
@@ -78,7 +78,7 @@ class _Matching:
             return None
         others = bool(event.job_gpus and told and parse_index_list(event.job_gpus) not in told)
         best = _by_end(event, run)
-        if best is None or (others and event.job_start_ms is None):
+        if best is None or (others and event.job_start_ms is None and not run.resized):
             return None
         return others, *best
 
@@ -140,7 +140,13 @@ class _Matching:
         )
 
     def _is_sure_epilog(self, event: HookEvent, run: Run) -> bool:
-        """No other run of the job can have had it; or each has one there, and they name the same devices."""
+        """No other run of the job can have had it; or each has one there, and they name the same devices.
+
+        The epilog of a node that a job gave back by shrinking names the devices that it has left on another node
+        (seen on 22.05, 24.11, 26.05).
+        """
+        if run.resized or (run.open and len(run.nodes) != 1):
+            return False
         node, only = event.node, len(self.of(self.epilogs, run, event.node)) == 1
         for other in self.runs:
             if other == run or not other.on(node) or self.rank_epilog(event, other) is None:

@@ -31,6 +31,9 @@ class Run(NamedTuple):
     last: bool
     died: bool
     """With its node: then the epilog waits until that returns."""
+    open: bool
+    """Nobody says when it ended."""
+    resized: bool
     nodes: frozenset[str]
     """Empty: nobody says."""
 
@@ -54,8 +57,9 @@ def runs_of(attempts: Sequence[Attempt], nodes: Sequence[frozenset[str]]) -> lis
         again = OPEN_END_MS if after is None else attempts[after].submit_ms
         end = again if attempt.end_ms is None else attempt.end_ms
         if began is not None:
-            died = attempt.state == "NODE_FAIL"
-            found.append(Run(i, number, began, max(began, end), after is None, died, nodes[i]))
+            died, resized = attempt.state == "NODE_FAIL", attempt.state == "RESIZING"
+            is_open = attempt.end_ms is None
+            found.append(Run(i, number, began, max(began, end), after is None, died, is_open, resized, nodes[i]))
         if attempt.state != "RESIZING":
             follows = attempt.end_ms is None or again - attempt.end_ms <= HOOK_SLACK_MS
             number = number + 1 if number is not None and follows else None

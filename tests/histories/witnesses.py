@@ -198,10 +198,14 @@ def _hooks(history: History, run: Run, rng: Random) -> list[HookEvent]:
 
 def _hook(history: History, run: Run, kind: str, name: str, at_ms: int, gpus: bool) -> HookEvent:
     slots = sorted(run.parts[0].places[name])
+    if kind == "epilog" and len(run.parts) > 1 and name not in run.last.places:
+        kept = next(p for p in run.parts if name not in p.places)  # seen: those that the job has left on its first node
+        slots = sorted(kept.places[min(kept.places)])
     indexes = ",".join(map(str, slots)) if gpus else None
     visible = indexes
     if gpus and history.uuid_hooks:
-        visible = ",".join(history.card(name, slot, run.parts[0].start * 1000) for slot in slots)
+        there = [slot for slot in slots if slot < len(history.nodes[name].cards)]
+        visible = ",".join(history.card(name, slot, run.parts[0].start * 1000) for slot in there)
     count = run.number + (kind == "epilog" and run.requeued)
     start = run.parts[0].start * 1000 if history.version != "22.05" else None
     job = run.job

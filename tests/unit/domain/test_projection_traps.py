@@ -106,8 +106,11 @@ def test_each_row_of_a_shrunk_job_holds_its_nodes_devices(told_start: int | None
         accounting(0, 60, 0, two, state="RESIZING", node_list="n[1-2]"),
         accounting(60 if told_start else 0, 100, 60, one),
     ]
-    times = [("prolog", 80, "3", "n1"), ("prolog", 90, "2", "n2"), ("epilog", 60_900, "2", "n2")]
-    hooks = [hook(h, at, g, node, job_start_ms=T0) for h, at, g, node in [*times, ("epilog", 100_500, "3", "n1")]]
+    # The epilog of the node that is given back names what the job has left on the other one.
+    times = [("prolog", 80, "3", "n1"), ("prolog", 90, "2", "n2"), ("epilog", 60_900, "3", "n2")]
+    hooks = [
+        hook(h, at, g, node, job_start_ms=told_start) for h, at, g, node in [*times, ("epilog", 100_500, "3", "n1")]
+    ]
     looks = [controller(20, [gpus("n1", 3), gpus("n2", 2)], 0, 0), controller(70, [gpus("n1", 3)], 0, 0)]
     for said in (evidence(*rows, *hooks), evidence(*rows, *looks), evidence(*rows, *hooks, *looks)):
         leases = project(said, NOTHING).leases
@@ -347,16 +350,19 @@ def test_from_the_controller_alone_a_requeued_run_ends_when_the_job_was_submitte
     assert (second.start_ms - T0, second.end_ms - T0, second.node, second.gres_index) == (13_000, 25_000, "n2", 0)
 
 
-def test_the_epilog_of_a_node_that_a_shrunk_job_released_names_the_devices_of_the_node_that_stays() -> None:
-    # Seen on 24.11 and 26.05: n2 held index 0, its epilog says 1, which is n1's.
+@pytest.mark.parametrize("told_start", [T0, None])
+def test_the_epilog_of_a_node_that_a_shrunk_job_released_names_the_devices_of_the_node_that_stays(
+    told_start: int | None,
+) -> None:
+    # Seen on 22.05, 24.11 and 26.05: n2 held index 0, its epilog says 1, which is n1's.
     two = "gres/gpu:a100=2,gres/gpu=2,node=2"
     said = evidence(
         accounting(0, 2, -2, two, state="RESIZING", node_list="n[1-2]"),
         accounting(2, 6, 2, ONE, node_list="n1"),
-        hook("prolog", 538, "1", job_start_ms=T0),
-        hook("prolog", 542, "0", node="n2", job_start_ms=T0),
-        hook("epilog", 2_722, "1", node="n2", job_start_ms=T0),
-        hook("epilog", 6_302, "1", job_start_ms=T0),
+        hook("prolog", 538, "1", job_start_ms=told_start),
+        hook("prolog", 542, "0", node="n2", job_start_ms=told_start),
+        hook("epilog", 2_722, "1", node="n2", job_start_ms=told_start),
+        hook("epilog", 6_302, "1", job_start_ms=told_start),
     )
     attempts, leases = project(said, NOTHING)
     assert [a.witness for a in attempts] == ["sacct", "sacct"], "nothing is left over"
