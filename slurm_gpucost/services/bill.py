@@ -104,7 +104,7 @@ def _todo(settings: Settings, name: str, kind: str) -> str:
     if name == "shard" and settings.sku_for(kind, None):
         return f"{settings.path}: give the SKU its number of `shards` per device"
     if name == "mps":
-        return "gres/mps cannot be priced yet"
+        return "no node tells how many gres/mps make a device: is `gpucostd` asking the controller?"
     if not kind:
         return "the accounting names no type and there are several SKUs; add gres/gpu:TYPE to AccountingStorageTRES"
     return f"{settings.path}: add '{kind}' to the gres_types of a SKU"

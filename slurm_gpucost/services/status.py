@@ -106,7 +106,7 @@ def unpriced_kinds(settings: Settings, queries: Queries) -> list[str]:
 
 def _todo(name: str, kind: str, model: str | None) -> str:
     if name == "mps":
-        return "gres/mps cannot be priced yet"
+        return "no node tells how many gres/mps make a device: is `gpucostd` asking the controller?"
     if kind:
         return "add it to a SKU's gres_types"
     if model:
