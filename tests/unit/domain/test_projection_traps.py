@@ -337,3 +337,8 @@ def test_an_epilog_on_a_node_where_no_run_began_is_none_of_those_that_began_else
     attempts, (lease,) = project(said, NOTHING)
     assert (lease.node, lease.end_ms) == ("n1", T0 + 9_000)
     assert [a.start_ms for a in attempts] == [T0 + 100, None]
+
+
+def test_two_epilogs_in_one_millisecond_that_nobody_else_knows_are_two_attempts() -> None:
+    attempts, _ = project(evidence(hook("epilog", 9_000), hook("epilog", 9_000, node="n2")), NOTHING)
+    assert len({a.submit_ms for a in attempts}) == 2
