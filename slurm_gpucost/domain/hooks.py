@@ -152,11 +152,11 @@ class _Matching:
             if other == run or not other.on(node) or self.rank_epilog(event, other) is None:
                 continue
             own = self.of(self.epilogs, other, node)
-            if any(_ends(event, prolog) for prolog in self.of(self.prologs, other, node)):
-                return False
-            same = only and [x.job_gpus for x in own] == [event.job_gpus]
+            if only and [x.job_gpus for x in own] == [event.job_gpus]:
+                continue
             near = other.near_end(event.at_ms) or other.began_ms <= event.at_ms < other.end_ms
-            if (near and not same) or (other.began_ms <= run.began_ms and not own):
+            agrees = any(_ends(event, prolog) for prolog in self.of(self.prologs, other, node))
+            if near or agrees or (other.began_ms <= run.began_ms and not own):
                 return False
         if event.job_start_ms is not None:
             return True
@@ -175,8 +175,9 @@ def rank_prolog(event: HookEvent, run: Run) -> _Rank:
         return _by_start(event.job_start_ms, event.at_ms - run.began_ms, run)
     known = run.number is not None and event.restart_count is not None
     off = (event.restart_count or 0) - (run.number or 0) if known else 0
-    late = run.died and known and off == 0  # a node that was cut off runs it when it is back
-    if event.at_ms < run.began_ms - HOOK_SLACK_MS or (event.at_ms > run.end_ms + PROLOG_LATE_MS and not late):
+    # A node that was cut off runs it when it is back.
+    late = run.died and known and off == 0 and event.at_ms > run.end_ms
+    if not late and not run.may_begin(event.at_ms):
         return None
     if off < 0 or (off > 0 and event.at_ms > run.began_ms + PROLOG_LATE_MS):
         return None

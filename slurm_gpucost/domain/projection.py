@@ -8,6 +8,7 @@ too, shown and held, never billed.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import NamedTuple
 
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent
@@ -54,9 +55,11 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
             held.setdefault(place, []).append(row)
     nodes = [nodes_of(said) or seen_on(held.get(i, [])) for i, (_, said) in enumerate(held_as)]
     hooks, strays = match_hooks(evidence.hooks, attempts, nodes)
+    taken = {attempt.submit_ms for attempt in attempts}
     for group in _group_strays(strays):
         hooks[len(attempts)] = group
-        attempts.append(_from_hooks(group))
+        attempts.append(_from_hooks(group, taken))
+        taken.add(attempts[-1].submit_ms)
         held_as.append(("", ""))
     gone_on = along_resizes(rows, hooks, held)
     leases = [
@@ -134,7 +137,8 @@ def _from_controller(row: ControllerRow, again_ms: int | None) -> Attempt:
     )  # fmt: skip
 
 
-def _from_hooks(group: list[HookEvent]) -> Attempt:
+def _from_hooks(group: list[HookEvent], taken: set[int]) -> Attempt:
+    """What stands in for its Submit is no other attempt's: two nodes can say something in the same millisecond."""
     prologs = [e for e in group if e.hook == "prolog"]
     epilogs = [e for e in group if e.hook == "epilog"]
     first = group[0]
@@ -142,8 +146,9 @@ def _from_hooks(group: list[HookEvent]) -> Attempt:
     missing = {e.node for e in prologs} - {e.node for e in epilogs}
     end = max((e.at_ms for e in epilogs), default=None) if not missing else None
     elapsed = end - start if start is not None and end is not None else None
+    submit = next(ms for ms in count(first.at_ms) if ms not in taken)
     return Attempt(
-        first.cluster, first.job_id, first.at_ms, "hooks", b"", "UNKNOWN", first.user, first.account, first.partition,
+        first.cluster, first.job_id, submit, "hooks", b"", "UNKNOWN", first.user, first.account, first.partition,
         start, end, elapsed, 0, 0, max(e.at_ms for e in group), 0,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from slurm_gpucost.domain.units import OPEN_END_MS
 HOOK_SLACK_MS = 120_000
 """How far a node's clock may be behind the controller's."""
 PROLOG_LATE_MS = 5_000
-"""How far after an attempt's end its prolog may lie: it runs a second after Start, and a job can be shorter."""
+"""How far after an attempt's start a prolog may lie that is sure to be its own, be it shorter than that."""
 PROLOG_SOON_MS = 1_100
 """A prolog runs 0.01-1.05 s after Start, which Slurm truncates to seconds (seen on 22.05, 24.11, 26.05)."""
 
@@ -40,6 +40,13 @@ class Run(NamedTuple):
     def on(self, node: str) -> bool:
         """It may have run there."""
         return not self.nodes or node in self.nodes
+
+    def may_begin(self, at_ms: int) -> bool:
+        """With a clock that is behind, its prolog may be of this time: it runs about a second after the start, or later
+        while it runs (without PrologFlags=Alloc).
+        """
+        latest = max(self.end_ms + PROLOG_SOON_MS, self.began_ms + PROLOG_LATE_MS)
+        return self.began_ms - HOOK_SLACK_MS <= at_ms <= latest
 
     def near_end(self, at_ms: int) -> bool:
         """With a clock that is off, at this time it may have ended."""
@@ -92,5 +99,5 @@ def renumbered(runs: list[Run], prologs: Sequence[HookEvent]) -> list[Run]:
 
 
 def _counts_as(event: HookEvent, run: Run, more: int) -> bool:
-    near = run.began_ms - HOOK_SLACK_MS <= event.at_ms <= run.end_ms + PROLOG_LATE_MS
-    return near and run.number is not None and event.restart_count == run.number + more and run.on(event.node)
+    fits = run.number is not None and event.restart_count == run.number + more
+    return fits and run.may_begin(event.at_ms) and run.on(event.node)

@@ -23,5 +23,5 @@ def test_every_rule_names_its_code() -> None:
 def test_the_numbers_of_the_rules_are_those_of_the_code() -> None:
     runs = import_module("slurm_gpucost.domain.runs")
     assert f"{runs.HOOK_SLACK_MS // 1000} seconds behind" in PAGE
-    assert f"more than {runs.PROLOG_LATE_MS // 1000} seconds after the end" in PAGE
+    assert f"more than {runs.PROLOG_LATE_MS // 1000} seconds after the start" in PAGE
     assert f"within {runs.HOOK_SLACK_MS // 1000} seconds" in PAGE

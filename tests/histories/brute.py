@@ -45,6 +45,10 @@ class Moments:
             return [0] * len(self.at)
         return list(accumulate(self._steps[cell]))[:-1]
 
+    def sum(self, cells: list[Cell]) -> list[int]:
+        """Their quantities together at each moment."""
+        return [sum(values) for values in zip(*map(self.get, cells), strict=True)]
+
 
 def moments_of(history: History) -> list[int]:
     """Every second, its middle, and the millisecond before and after all that happened between."""

@@ -385,3 +385,8 @@ def test_a_prolog_that_a_node_ran_when_it_was_back_is_that_of_the_run_that_died_
     attempts, leases = project(said, NOTHING)
     assert [a.witness for a in attempts] == ["sacct", "sacct"]
     assert named(leases) == [("n1", 2, 1), ("n2", 3, 1)]
+
+
+def test_two_epilogs_in_one_millisecond_that_nobody_else_knows_are_two_attempts() -> None:
+    attempts, _ = project(evidence(hook("epilog", 9_000), hook("epilog", 9_000, node="n2")), NOTHING)
+    assert len({a.submit_ms for a in attempts}) == 2
