@@ -117,6 +117,7 @@ def test_accounting_makes_the_attempt_billable(settings: Settings, ledger: Ledge
     event(settings, "epilog", START + 10)
     work = make(replace(settings, sacct=fake_sacct(tmp_path / "sacct")), ledger)
     until(work, lambda: count(ledger, "attempt", "billable = 1") == 1)
+    until(work, lambda: count(ledger, "source_poll", "witness = 'sacct' AND current = 1") == 1)  # the second slice
     (attempt,), leases = tables(ledger)
     assert (attempt.elapsed_ms, attempt.state) == (10_000, "COMPLETED")
     assert [(x.node, x.gres_index, x.device_evidence) for x in leases] == [("n1", 0, "prolog"), ("n1", 1, "prolog")]
