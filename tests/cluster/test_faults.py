@@ -159,7 +159,7 @@ def test_the_controller_alone_names_devices_and_bills_nothing(story: FaultStory)
     told, accounting = attempts(story, CONTROLLER), of_sacct(story.rows)
     assert not any(attempt["billable"] for attempt in told.values())
     saw_ = {k: slots for k, slots in seen_by_controller(story).items() if k[0] not in ran_twice(story)}
-    assert len(saw_) >= 2 * len(story.waves)
+    assert len(saw_) >= 2 * len([wave for wave in story.waves if wave != "slurmctld"])
     assert {k: named(told[k]) for k in saw_} == saw_
     assert {k: told[k]["start"] for k in saw_} == {k: accounting[k][0] for k in saw_}
 
@@ -178,9 +178,13 @@ def ran_twice(story: FaultStory) -> set[str]:
 
 
 def seen_by_controller(story: FaultStory) -> dict[Key, Slots]:
-    """The devices of attempts so long that the controller was asked meanwhile."""
+    """The devices of attempts so long that the controller was asked meanwhile; not while it was itself away.
+
+    What ran over its restart, 22.05 at times shows without its GRES.
+    """
+    away = {str(job) for (wave, _, _), job in story.packs.jobs.items() if wave == "slurmctld"}
     long = seconds(story)
-    return {k: slots for k, slots in witnessed(story).items() if long[k] >= LONG_ENOUGH}
+    return {k: slots for k, slots in witnessed(story).items() if long[k] >= LONG_ENOUGH and k[0] not in away}
 
 
 def test_hooks_alone_name_devices_and_bill_nothing(story: FaultStory) -> None:
