@@ -159,8 +159,12 @@ def test_the_controller_alone_names_devices_and_bills_nothing(story: FaultStory)
     told, accounting = attempts(story, CONTROLLER), of_sacct(story.rows)
     assert not any(attempt["billable"] for attempt in told.values())
     saw_ = {k: slots for k, slots in seen_by_controller(story).items() if k[0] not in ran_twice(story)}
-    assert len(saw_) >= 2 * len([wave for wave in story.waves if wave != "slurmctld"])
-    assert {k: named(told[k]) for k in saw_} == saw_
+    assert len(saw_) >= 2 * len(story.waves)
+    # What ran over its own restart 22.05 at times shows without GRES: then no device is named, and no wrong one.
+    away = {str(job) for (wave, _, _), job in story.packs.jobs.items() if wave == "slurmctld"}
+    missed = {k for k in saw_ if k[0] in away and not named(told[k])}
+    assert {k: named(told[k]) for k in saw_.keys() - missed} == {k: saw_[k] for k in saw_.keys() - missed}
+    assert len(saw_) - len(missed) >= len(story.waves)
     assert {k: told[k]["start"] for k in saw_} == {k: accounting[k][0] for k in saw_}
 
 
@@ -178,13 +182,9 @@ def ran_twice(story: FaultStory) -> set[str]:
 
 
 def seen_by_controller(story: FaultStory) -> dict[Key, Slots]:
-    """The devices of attempts so long that the controller was asked meanwhile; not while it was itself away.
-
-    What ran over its restart, 22.05 at times shows without its GRES.
-    """
-    away = {str(job) for (wave, _, _), job in story.packs.jobs.items() if wave == "slurmctld"}
+    """The devices of attempts so long that the controller was asked meanwhile."""
     long = seconds(story)
-    return {k: slots for k, slots in witnessed(story).items() if long[k] >= LONG_ENOUGH and k[0] not in away}
+    return {k: slots for k, slots in witnessed(story).items() if long[k] >= LONG_ENOUGH}
 
 
 def test_hooks_alone_name_devices_and_bill_nothing(story: FaultStory) -> None:
