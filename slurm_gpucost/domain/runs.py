@@ -81,19 +81,21 @@ def began_ms(attempt: Attempt) -> int | None:
 
 
 def renumbered(runs: list[Run], prologs: Sequence[HookEvent]) -> list[Run]:
-    """The accounting may not have a job's first runs: the numbers count with which most prologs fit.
+    """The accounting may not have a job's first runs, or not have told yet that two rows are one run that changed its
+    size: the numbers count with which most prologs fit, the least change of equals.
 
     One that fits to the second counts twice. Only for prologs that do not tell their run's start.
     """
     told = [event for event in prologs if event.job_start_ms is None and event.restart_count is not None]
     best, shift = 0, 0
-    for more in sorted({(event.restart_count or 0) - (run.number or 0) for event in told for run in runs}):
+    shifts = {(event.restart_count or 0) - (run.number or 0) for event in told for run in runs}
+    for more in sorted(shifts, key=lambda more: (abs(more), more)):
         off = [
             min((e.at_ms - run.began_ms for e in told if _counts_as(e, run, more)), key=abs, default=None)
             for run in runs
         ]
         score = sum(1 + (0 <= ms <= PROLOG_SOON_MS) for ms in off if ms is not None)
-        if more >= 0 and score > best:
+        if score > best:
             best, shift = score, more
     return [run._replace(number=None if run.number is None else run.number + shift) for run in runs]
 
