@@ -9,6 +9,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
@@ -68,7 +69,7 @@ def project_dirty(
     done = 0
     while batches is None or batches > 0:
         with ledger.transaction() as db:
-            batch = _project_batch(db, topology(db, shards), BATCH_JOBS)
+            batch = _project_batch(db, partial(topology, db, shards), BATCH_JOBS)
             if batch:
                 db.execute("INSERT OR IGNORE INTO meta VALUES ('projection', ?)", (settings_key(shards),))
         done += batch
@@ -106,7 +107,7 @@ def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None
         for table in ("accounting_row", "hook_event", "controller_row"):
             db.execute(f"INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM {table}")
         known, done = topology(db, shards), 0
-        while batch := _project_batch(db, known, BATCH_JOBS, fresh=True):
+        while batch := _project_batch(db, lambda: known, BATCH_JOBS, fresh=True):
             done += batch
             if progress:
                 progress(done)
@@ -126,13 +127,15 @@ def _note_longest(db: sqlite3.Connection, length_ms: int) -> None:
     )
 
 
-def _project_batch(db: sqlite3.Connection, known: Topology, jobs: int, *, fresh: bool = False) -> int:
+def _project_batch(db: sqlite3.Connection, ask: Callable[[], Topology], jobs: int, *, fresh: bool = False) -> int:
+    """``ask`` gives the topology, which is read only where there is something to project."""
     db.execute("CREATE TEMP TABLE IF NOT EXISTS batch (cluster TEXT, job_id INTEGER, PRIMARY KEY (cluster, job_id))")
     db.execute("DELETE FROM batch")
     db.execute("INSERT INTO batch SELECT cluster, job_id FROM dirty_job ORDER BY cluster, job_id LIMIT ?", (jobs,))
     count: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
     if not count:
         return 0
+    known = ask()
     before: list[Lease] = []
     writer = Leases(db)
     if not fresh:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ DAY_MS = 86_400_000
 SETTLED_MS = 600_000
 """What is younger may still be told by another witness."""
 MOST_EXAMPLES = 5
-_Found = defaultdict[str, list[tuple[int, Fraction, list[dict[str, Any]]]]]
+_Group = tuple[int, Fraction, list[dict[str, Any]]]
+"""(count, device-ms in all, the largest as examples)."""
+_Found = defaultdict[str, list[_Group]]
 
 
 def reconcile(settings: Settings, queries: LedgerQueries, start_ms: int, end_ms: int, now_ms: int) -> dict[str, Any]:
@@ -34,8 +38,9 @@ def reconcile(settings: Settings, queries: LedgerQueries, start_ms: int, end_ms:
     looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
     end_ms = max(start_ms, min(end_ms, max(looked, default=end_ms)))
     found: _Found = defaultdict(list)
-    for row in queries.ask("differences", start_ms=start_ms, end_ms=end_ms, now_ms=now_ms, settled_ms=SETTLED_MS):
-        _add(found, row)
+    asked = {"start_ms": start_ms, "end_ms": end_ms, "now_ms": now_ms, "settled_ms": SETTLED_MS}
+    for category, group in _differences(queries.ask("differences", **asked)):
+        found[category].append(group)
     for difference in partition.check(queries.connection, start_ms, end_ms):
         amount = difference["missing"] + difference["excess"]
         example = _example(difference["cluster"], None, None, difference["node"], difference["first_ms"], amount, "")
@@ -80,18 +85,23 @@ def open_decisions(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [category for category in answer["categories"] if not category["closed_by"]]
 
 
-def _add(found: _Found, row: dict[str, Any]) -> None:
-    den = row["share_den"] or 1
-    amount = Fraction(row["quantity"], den) if row["share_den"] else Fraction(0)
-    example = _example(
-        row["cluster"], row["job_id"], row["submit_ms"], row["node"], row["from_ms"], amount, row["detail"]
-    )
-    groups = found[row["category"]]
-    total = Fraction(row["total"], den) if row["share_den"] else Fraction(0)
-    if groups and groups[-1][2][0]["_den"] == row["share_den"]:
-        groups[-1][2].append({**example, "_den": row["share_den"]})
-    else:
-        groups.append((row["n"], total, [{**example, "_den": row["share_den"]}]))
+def _differences(rows: Rows) -> Iterator[tuple[str, _Group]]:
+    """(category, group) of rows in order of category and share_den; each row has its group's count and total."""
+    for (category, den), some in groupby(rows, key=itemgetter("category", "share_den")):
+        group = list(some)
+        examples = [
+            _example(
+                row["cluster"], row["job_id"], row["submit_ms"], row["node"], row["from_ms"],
+                _device_ms(row["quantity"], den), row["detail"],
+            )
+            for row in group
+        ]  # fmt: skip
+        yield category, (group[0]["n"], _device_ms(group[0]["total"], den), examples)
+
+
+def _device_ms(quantity: int, share_den: int) -> Fraction:
+    """Device-milliseconds; none where nobody says how many shards make a device."""
+    return Fraction(quantity, share_den) if share_den else Fraction(0)
 
 
 def _example(
@@ -105,11 +115,10 @@ def _example(
         "at": at // MS,
         "gpu_seconds": decimal_text(amount / MS, 3),
         "detail": detail,
-        "_den": 1,
     }
 
 
-def _category(name: str, groups: list[tuple[int, Fraction, list[dict[str, Any]]]]) -> dict[str, Any]:
+def _category(name: str, groups: list[_Group]) -> dict[str, Any]:
     category = next(c for c in CATEGORIES if c.name == name)
     examples = [example for _, _, some in groups for example in some]
     examples.sort(key=lambda e: (-Fraction(e["gpu_seconds"]), e["at"], str(e["job_id"])))
@@ -120,7 +129,7 @@ def _category(name: str, groups: list[tuple[int, Fraction, list[dict[str, Any]]]
         "gpu_seconds": decimal_text(sum((total for _, total, _ in groups), Fraction(0)) / MS, 3),
         "closed_by": category.closed_by or None,
         "todo": category.todo or None,
-        "examples": [{k: v for k, v in e.items() if k != "_den"} for e in examples[:MOST_EXAMPLES]],
+        "examples": examples[:MOST_EXAMPLES],
     }
 
 
