@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from slurm_gpucost.domain.apportion import Holding, Key, Segment, Unobserved, segments, unobserved
 from slurm_gpucost.domain.readings import Window
@@ -113,8 +112,3 @@ def usage_of(
                 found.leases.setdefault(holding.key, Used()).add_use(segment, suspended=holding.suspended)
     found.unobserved = unobserved(own, start_ms, end_ms)
     return found
-
-
-def idle_gpu_ms(used: Used, share: Fraction) -> Fraction:
-    """Device-milliseconds that a lease of that share idled."""
-    return used.sm_idle_ms * share

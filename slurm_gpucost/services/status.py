@@ -13,7 +13,6 @@ from slurm_gpucost.services.reconcile import words
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.spool import Spool
 
-SILENT_AFTER_INTERVALS = 10
 _LOOK_BACK_MS = 7 * 86_400_000
 
 
