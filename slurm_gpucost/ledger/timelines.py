@@ -6,6 +6,7 @@ A node whose time changed from some moment on has its rows from there made anew;
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -40,15 +41,14 @@ def mark_leases(db: sqlite3.Connection, before: Iterable[Lease], after: Iterable
     known = set(db.execute("SELECT DISTINCT cluster, node FROM node_report").fetchall())
     if not known:
         return
-    old = {_place(lease): lease for lease in before if lease.node is not None}
-    new = {_place(lease): lease for lease in after if lease.node is not None}
+    old, new = _ends(before), _ends(after)
     changed: dict[_Key, int] = {}
     for place in old.keys() | new.keys():
-        was, now = old.get(place), new.get(place)
-        if was is not None and now is not None:
-            if (was.end_ms, was.epilog_ms) == (now.end_ms, now.epilog_ms):
-                continue
-            at_ms = min(was.end_ms, now.end_ms)
+        was, now = old.get(place, []), new.get(place, [])
+        if was == now:
+            continue
+        if len(was) == len(now):
+            at_ms = min(min(a, b)[0] for a, b in zip(was, now, strict=True) if a != b)
         else:
             at_ms = place.start_ms
         key = (place.cluster, place.node or "")
@@ -69,6 +69,15 @@ def project_nodes(db: sqlite3.Connection, most: int = BATCH_NODES) -> int:
         _project(db, cluster, node, from_ms)
         db.execute("DELETE FROM dirty_node WHERE cluster = ? AND node = ?", (cluster, node))
     return len(marked)
+
+
+def _ends(leases: Iterable[Lease]) -> dict[Lease, list[tuple[int, int]]]:
+    """Place -> (end, epilog) of each lease there, in order: two leases of an attempt can be alike."""
+    found: defaultdict[Lease, list[tuple[int, int]]] = defaultdict(list)
+    for lease in leases:
+        if lease.node is not None:
+            found[_place(lease)].append((lease.end_ms, max(lease.end_ms, lease.epilog_ms or 0)))
+    return {place: sorted(ends) for place, ends in found.items()}
 
 
 def _place(lease: Lease) -> Lease:

@@ -86,7 +86,7 @@ def _smallest(seed: int) -> tuple[set[int], list[str]]:
     """The fewest jobs that still fail, and how."""
     made = told(seed)[0]
     jobs, found = {job.id for job in made.jobs}, list(wrong(seed))
-    for job in sorted(jobs):
+    for job in sorted(jobs) if found else ():
         less = list(wrong(seed, jobs - {job}))
         if less:
             jobs, found = jobs - {job}, less

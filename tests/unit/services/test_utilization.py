@@ -8,6 +8,7 @@ from typing import Any
 from slurm_gpucost.domain.evidence import NodeEvent, NodeReport, Poll
 from slurm_gpucost.ledger import asked, ingest, projector, reports
 from slurm_gpucost.ledger.store import Ledger
+from slurm_gpucost.services.partition import check
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.utilization import TERMS, utilization
 from slurm_gpucost.settings import Settings
@@ -94,3 +95,18 @@ def test_the_job_that_is_suspended_takes_no_device_from_the_one_that_runs(settin
     assert ask(settings, 0, 100) == {
         "reported": 400, "allocated": 30 + 70, "suspended": 70, "oversubscribed": 70, "idle": 300, "kind": "observed",
     }  # fmt: skip
+
+
+def test_of_two_leases_that_are_alike_one_is_found_elsewhere(settings: Settings, ledger: Ledger) -> None:
+    def leased() -> int:
+        ask = "SELECT sum(end_ms - start_ms) FROM device_time WHERE state = 'leased'"
+        (found,) = ledger.connection.execute(ask).fetchone()
+        return int(found)
+
+    # A typed and an untyped GPU, both counted to the first node: until a hook tells, nobody knows where they are.
+    row = accounting(0, 100, tres="gres/gpu:a100=1,gres/gpu=2", node_list="n[1-2]", node_count=2, job_id=1)
+    take(ledger, settings, row)
+    assert leased() == 2 * 100_000
+    take(ledger, settings, hook("prolog", 500, "0", node="n2", job_id=1))
+    assert leased() == 100_000
+    assert check(ledger.connection, T0, T0 + 100_000) == []
