@@ -22,7 +22,7 @@ from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings, find, load
 from slurm_gpucost.sources.nvml import NvmlGpus
 
-STEP_SECONDS = 0.9
+STEP_SECONDS = 0.95
 """Events are durable within a second; each waking costs a node, whether there is work or not."""
 CACHE_KIB = 4096
 """SQLite's page cache here: a guest on a node does not keep the 64 MiB that speed a backfill up."""

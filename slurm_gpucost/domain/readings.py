@@ -5,7 +5,7 @@ Units: ms UTC, mJ, mW, percent x ms, MiB x ms, degrees Celsius x ms; all integer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 COUNTER = "counter"
 """Energy from NVML's TotalEnergyConsumption (Volta and later): the difference of two readings."""
@@ -22,8 +22,17 @@ Power Measurements, arXiv 2312.02741; SC24).
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Glance(NamedTuple):
+    """What the driver said between two readings, soon after a hook: what changes there and is quickly asked."""
+
+    at_ms: int
+    energy_mj: int | None = None
+    power_mw: int | None = None
+    """Asked only where there is no counter."""
+    memory_used_bytes: int | None = None
+
+
+class Reading(NamedTuple):
     """What the driver said of a device at one moment; None where it does not measure that."""
 
     device: str
@@ -46,10 +55,11 @@ class Reading:
     temperature_c: int | None = None
     epoch: str = ""
     """Names the boot and the load of the driver that the counter belongs to; '' where that cannot be told."""
+    glances: tuple[Glance, ...] = ()
+    """Those since the reading before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Sums over [start_ms, end_ms). Divide a sum by its own observed time, never by the window's length."""
 
     device: str

@@ -1,10 +1,11 @@
 """Usage windows: what the driver said of a device between two moments, from readings to sums.
 
 Time is divided by boundaries: the moments a hook ran, and clock hours. What two good readings not too far apart
-enclose is observed. Between two boundaries, each piece of observed time becomes one window: there is no unobserved
-time in it, so that spreading its sums evenly over it claims nothing of the time around. A window is no longer than
-an hour, because every clock hour is a boundary. Where the energy counter begins anew (another boot, another load of
-the driver, a counter that went back, a clock that did), so does a window.
+enclose is observed; a glance soon after a hook says what the device drew up to it. Between two boundaries, each piece
+of observed time becomes one window: there is no unobserved time in it, so that spreading its sums evenly over it
+claims nothing of the time around. A window is no longer than an hour, because every clock hour is a boundary. Where
+the energy counter begins anew (another boot, another load of the driver, a counter that went back, a clock that did),
+so does a window.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Windower:
         elif last is not None and reading.at_ms - last.at_ms <= self._max_gap_ms:
             counted_before = any(start < reading.at_ms and last.at_ms < end for start, end in self._before)
             if not counted_before:
-                self._pending.append(between(last, reading, self._epoch, self._run, restarted=restarted))
+                self._pending.extend(between(last, reading, self._epoch, self._run, restarted=restarted))
         self._last = reading
 
     def cut(self, at_ms: int) -> None:
@@ -156,11 +157,13 @@ class Windower:
         if self._open and (self._open.end_ms < stretch.start_ms or not self._open.takes(stretch)):
             self._shut()
         while at < stretch.end_ms:
-            if self._open and self._boundary_after(self._open.start_ms) <= at:
+            boundary = self._boundary_after(self._open.start_ms if self._open else at)
+            if boundary <= at:
                 self._shut()
+                boundary = self._boundary_after(at)
             if self._open is None:
                 self._open = Sums(at, stretch.epoch, stretch.run, stretch.run != self._counted_run, self._idle_percent)
-            until = min(stretch.end_ms, self._boundary_after(at))
+            until = min(stretch.end_ms, boundary)
             self._open.add(stretch, at, until)
             at = until
 
@@ -174,11 +177,14 @@ class Windower:
 
     def _boundary_after(self, at_ms: int) -> int:
         """The next moment no window may reach across; time counted before the clock stepped back is one too."""
-        nearest = min(at_ms - (at_ms - offset) % HOUR_MS + HOUR_MS for offset in self._offsets)
+        nearest = min([at_ms - (at_ms - offset) % HOUR_MS + HOUR_MS for offset in self._offsets])
         position = bisect_right(self._cuts, at_ms)
-        if position < len(self._cuts):
-            nearest = min(nearest, self._cuts[position])
-        return min([nearest, *(start for start, _ in self._before if start > at_ms)])
+        if position < len(self._cuts) and self._cuts[position] < nearest:
+            nearest = self._cuts[position]
+        for start, _ in self._before:
+            if at_ms < start < nearest:
+                nearest = start
+        return nearest
 
     def _may_grow(self, boundary_ms: int, now_ms: int) -> bool:
         """Whether more may yet be observed before the boundary of the open window."""

@@ -29,6 +29,8 @@ class WriterLock:
         self._threads = RLock()
         self._depth = 0
         self._fd = -1
+        command = " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:3]])[:_LINE]
+        self._name = f"{command} (pid {os.getpid()}"
 
     def __enter__(self) -> WriterLock:
         self._threads.acquire()
@@ -66,9 +68,8 @@ class WriterLock:
                         "run this again when it is done"
                     ) from None
                 time.sleep(_POLL_SECONDS)
-        command = " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:3]])[:_LINE]
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         # Padded, not truncated: a change of length is a transaction of the file system's journal.
-        line = f"{command} (pid {os.getpid()}, since {since})".encode().ljust(2 * _LINE) + b"\n"
+        line = f"{self._name}, since {since})".encode().ljust(2 * _LINE) + b"\n"
         with contextlib.suppress(OSError):  # a full disk must not keep anyone from the lock; only the name is lost
             os.pwrite(self._fd, line, 0)

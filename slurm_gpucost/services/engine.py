@@ -30,11 +30,11 @@ from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import node_events, nodes, sacct, scontrol, slurmd_gres
 from slurm_gpucost.sources.sacct import Slice
-from slurm_gpucost.sources.spool import Spool
+from slurm_gpucost.sources.spool import MOST_FILES, Spool
 
-DRAIN_MS = 10_000
+DRAIN_MS = 20_000
 """How often the driver's windows are taken in: each commit costs a node as much as twenty readings."""
-PROJECT_MS = 5_000
+PROJECT_MS = 20_000
 """How often, at most, attempts and leases are made of hooks alone."""
 log = logging.getLogger("gpucostd")
 _COMMAND = re.compile("`[^`]*`")
@@ -91,7 +91,9 @@ class Engine:
 
     def intake(self) -> None:
         """Event files into the ledger; only then are they discarded."""
-        while paths := self.spool.scan():
+        more = True
+        while more and (paths := self.spool.scan()):
+            more = len(paths) == MOST_FILES
             files = [file for file in map(self.spool.read, paths) if file is not None]
             events = collect.take_events(self.ledger, self.settings, files, self.clock())
             for path in paths:
@@ -141,6 +143,7 @@ class Engine:
     def _driver(self) -> None:
         if self.sampler is None:
             return
+        self.sampler.hurry()
         state = self.sampler.state
         self._say("NVML", "" if state in ("ok", "not started") else state)
         now = self.clock()

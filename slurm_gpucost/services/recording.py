@@ -10,12 +10,11 @@ import base64
 import gzip
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from slurm_gpucost.domain.evidence import DeviceReport
-from slurm_gpucost.domain.readings import Reading
+from slurm_gpucost.domain.readings import Glance, Reading
 from slurm_gpucost.domain.windows import Windower
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
@@ -53,7 +52,7 @@ def devices(reports: Iterable[DeviceReport], at_ms: int) -> Item:
 
 def reading(made: Reading) -> Item:
     """A reading of one device as an item; what is None or empty is left out."""
-    said = {key: value for key, value in asdict(made).items() if value not in (None, (), "") and key != "at_ms"}
+    said = {key: value for key, value in made._asdict().items() if value not in (None, (), "") and key != "at_ms"}
     return {"kind": "reading", "at_ms": made.at_ms, **said}
 
 
@@ -61,6 +60,7 @@ def _reading(item: Item) -> Reading:
     said = {key: value for key, value in item.items() if key != "kind"}
     for key in ("sm_samples", "mem_samples"):
         said[key] = tuple((at, percent) for at, percent in said.get(key, ()))
+    said["glances"] = tuple(Glance(*glance) for glance in said.get("glances", ()))
     return Reading(**said)
 
 

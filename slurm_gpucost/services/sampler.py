@@ -12,15 +12,15 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport
-from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.sums import IDLE_PERCENT
 from slurm_gpucost.domain.units import MS
-from slurm_gpucost.domain.windows import Reading, Windower
+from slurm_gpucost.domain.windows import Windower
 from slurm_gpucost.services.gathering import Drained, Gathering
+from slurm_gpucost.services.gpus import Gpus
 
 T = TypeVar("T")
 MOST_CUTS = 10_000
@@ -28,34 +28,12 @@ MOST_CUTS = 10_000
 FEWEST_READINGS_A_GAP = 3
 """Two readings may be this many intervals apart before the time between them counts as unobserved."""
 SHORTEST_GAP_MS = 10_000
-SOONEST_SECONDS = 1.0
-"""A hook hurries the next reading, so that what a job drew is not spread over time after it; no more often."""
-
-
-class Gpus(Protocol):
-    """A driver. Each call may raise SourceError, and may hang."""
-
-    def open(self) -> None:
-        """Take hold of the driver."""
-
-    def devices(self, now_ms: int) -> list[DeviceReport]:
-        """The devices that answer."""
-
-    def layout(self, device: str, now_ms: int) -> list[MigInstance]:
-        """The MIG instances of a device."""
-
-    def processes(self, device: str, now_ms: int) -> list[DeviceProcess] | None:
-        """The processes on a device and its MIG instances; None where it does not answer."""
-
-    def read(self, device: str, clock: Callable[[], int]) -> Reading:
-        """What the driver says of the device, or the error."""
-
-    def close(self) -> None:
-        """Let go of the driver."""
+SOONEST_SECONDS = 2.0
+"""After a hook its devices get a glance, so that what a job drew is not spread over time after it; no more often."""
 
 
 class Sampler:
-    """``start`` it, ``cut`` at hook times, ``drain`` what is final, ``stop`` it. None waits for the driver.
+    """``start``, ``cut`` at hook times and ``hurry``, ``drain`` what is final, ``stop``: none waits for the driver.
 
     ``clock`` gives the time in ms UTC; ``offsets_ms`` and ``idle_percent`` as in :class:`Windower`. What changes
     seldom or is slow to ask (devices, MIG layouts, processes) is asked every ``relist_seconds``.
@@ -84,6 +62,10 @@ class Sampler:
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nvml", daemon=True)
         self._cuts: deque[tuple[int, Collection[str] | None]] = deque(maxlen=MOST_CUTS)
+        self._hooked: deque[Collection[str] | None] = deque(maxlen=MOST_CUTS)
+        """Devices whose hooks nobody has glanced after yet; None: any."""
+        self._asked = -float("inf")
+        """When devices were last read or glanced at (monotonic seconds)."""
         offsets = tuple(offsets_ms)
         gap_ms = max(SHORTEST_GAP_MS, int(FEWEST_READINGS_A_GAP * interval_seconds * MS))
         self._gathering = Gathering(
@@ -98,12 +80,17 @@ class Sampler:
         self._thread.start()
 
     def cut(self, at_ms: int, devices: Collection[str] | None = None) -> None:
-        """A hook ran at that moment: no window of its job's devices may reach across it, and a reading comes soon.
+        """A hook ran at that moment: no window of its job's devices may reach across it, and ``hurry`` brings a glance.
 
         ``devices`` None: nobody knows which; then no window of any.
         """
         self._cuts.append((at_ms, devices))
-        self._wake.set()
+        self._hooked.append(devices)
+
+    def hurry(self) -> None:
+        """Let the thread glance after hooks. Call it every second: to wake it at each hook would cost as much again."""
+        if self._hooked and time.monotonic() >= self._asked + SOONEST_SECONDS:
+            self._wake.set()
 
     def drain(self) -> Drained:
         """What there is to store since the last time."""
@@ -156,7 +143,7 @@ class Sampler:
         readable: list[str] = []
         list_at = look_at = -float("inf")
         while not self._stopping.is_set():
-            began = time.monotonic()
+            began = self._asked = time.monotonic()
             if began >= list_at:
                 devices = self._call(lambda: self._gpus.devices(self._clock()))
                 readable = self._list(devices)
@@ -166,21 +153,33 @@ class Sampler:
             if began >= look_at:
                 self._look(devices)
                 look_at = began + self._relist
-            errors: list[str] = []
-            for device in readable:
-                reading = self._call(partial(self._gpus.read, device, self._clock))
-                self._add(reading)
-                errors += [reading.error] if reading.error else []
+            errors = self._read(readable)
             if errors:
                 list_at = -float("inf")
             self._said = self._judge(len(devices), errors)
-            self._pause(began)
+            self._pause(began + self._interval, readable)
+        self._read(readable)  # up to the very end
 
-    def _pause(self, began: float) -> None:
-        """Until the next reading is due, or a hook hurries it."""
-        if self._wake.wait(max(0.0, began + self._interval - time.monotonic())):
-            self._stopping.wait(max(0.0, began + min(SOONEST_SECONDS, self._interval) - time.monotonic()))
+    def _read(self, readable: list[str]) -> list[str]:
+        """Read each of the devices; the errors."""
+        errors: list[str] = []
+        for device in readable:
+            reading = self._call(partial(self._gpus.read, device, self._clock))
+            with self._lock:
+                if not self._closed:
+                    self._gathering.read(reading)
+            errors += [reading.error] if reading.error else []
+        return errors
+
+    def _pause(self, due: float, readable: list[str]) -> None:
+        """Until the next reading is due; meanwhile, a glance at the devices of hooks."""
+        while self._wake.wait(max(0.0, due - time.monotonic())) and not self._stopping.is_set():
             self._wake.clear()
+            self._asked = time.monotonic()
+            hooked = [self._hooked.popleft() for _ in range(len(self._hooked))]
+            for device in readable:
+                if any(devices is None or device in devices for devices in hooked):
+                    self._call(partial(self._gpus.glance, device, self._clock))
 
     def _list(self, devices: list[DeviceReport]) -> list[str]:
         layouts = {
@@ -205,11 +204,6 @@ class Sampler:
             return "ok"
         why = errors[0] if errors else "the driver does not list them any more"
         return f"{gone + len(errors)} of {max(known, gone + len(errors))} GPUs cannot be read: {why}"
-
-    def _add(self, reading: Reading) -> None:
-        with self._lock:
-            if not self._closed:
-                self._gathering.read(reading)
 
     def _apply_cuts(self) -> None:
         while self._cuts:

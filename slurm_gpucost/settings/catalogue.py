@@ -158,7 +158,7 @@ SECTIONS = {
         Setting("enabled", "true or false", flag, True, "Whether to read the NVIDIA driver on this host."),
         Setting(
             "interval_seconds", "whole number", partial(whole, low=1), 5,
-            "How often it is read. The driver buffers utilization in between, and a hook hurries the next reading; stay below 10.",
+            "How often it is read. The driver buffers utilization in between, and after a hook there is a glance at what its devices drew; stay below 10.",
         ),
     ),
     "findings": (

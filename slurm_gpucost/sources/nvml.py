@@ -15,7 +15,7 @@ from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport, digest_of
 from slurm_gpucost.domain.levels import SAMPLE_REACH_MS
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
-from slurm_gpucost.domain.readings import Reading
+from slurm_gpucost.domain.readings import Glance, Reading
 from slurm_gpucost.sources import nvml_listing
 from slurm_gpucost.sources.nvml_call import Driver
 from slurm_gpucost.sources.processes import boot_id
@@ -42,12 +42,13 @@ def driver_epoch(module: Path = DRIVER_MODULE) -> str:
 class _Device:
     """What must be kept of a device between readings."""
 
-    __slots__ = ("handle", "lacks", "mig", "seen_us")
+    __slots__ = ("glances", "handle", "lacks", "mig", "seen_us")
 
     def __init__(self, handle: Any, mig: bool) -> None:
         self.handle = handle
         self.mig = mig
         self.lacks: set[object] = set()
+        self.glances: list[Glance] = []
         self.seen_us: dict[int, int] = {}
 
 
@@ -119,17 +120,30 @@ class NvmlGpus:
         driver = self._open
         try:
             kept = self._kept(device)
-            return self._read_mig(kept, device, clock) if kept.mig else self._read_gpu(kept, device, clock)
+            glances, kept.glances = tuple(kept.glances), []
+            read = self._read_mig if kept.mig else self._read_gpu
+            return read(kept, device, clock, glances)
         except driver.error as error:
             self._devices.pop(device, None)
             return Reading(device, clock(), error=str(error))
 
-    def _read_mig(self, kept: _Device, device: str, clock: Callable[[], int]) -> Reading:
+    def glance(self, device: str, clock: Callable[[], int]) -> None:
+        """Note for the next reading what changes at a hook. What fails, that reading will tell. Raises SourceError."""
+        driver = self._open
+        with contextlib.suppress(driver.error):
+            kept = self._kept(device)
+            memory = driver.memory(kept.handle, kept.lacks)
+            at_ms = clock()
+            energy, power = (None, None) if kept.mig else self._drawn(kept)
+            kept.glances.append(Glance(at_ms, energy, power, None if memory is None else int(memory.used)))
+
+    def _read_mig(self, kept: _Device, device: str, clock: Callable[[], int], glances: tuple[Glance, ...]) -> Reading:
         """Of a MIG instance the driver tells the memory; energy is the parent's, utilization nobody's (A100)."""
         memory = self._open.memory(kept.handle, kept.lacks)
-        return Reading(device, clock(), memory_used_bytes=None if memory is None else int(memory.used))
+        used = None if memory is None else int(memory.used)
+        return Reading(device, clock(), memory_used_bytes=used, glances=glances)
 
-    def _read_gpu(self, kept: _Device, device: str, clock: Callable[[], int]) -> Reading:
+    def _read_gpu(self, kept: _Device, device: str, clock: Callable[[], int], glances: tuple[Glance, ...]) -> Reading:
         driver, nvml, handle, lacks = self._open, self._open.nvml, kept.handle, kept.lacks
         sm = self._samples(kept, nvml.NVML_GPU_UTILIZATION_SAMPLES, "sm")
         memctl = self._samples(kept, nvml.NVML_MEMORY_UTILIZATION_SAMPLES, "memctl")
@@ -140,21 +154,30 @@ class NvmlGpus:
             rates = driver.ask(nvml.nvmlDeviceGetUtilizationRates, handle, lacks=lacks)
         # The time belongs to the counter, and is later than every sample.
         at_ms = clock()
-        energy = driver.ask(nvml.nvmlDeviceGetTotalEnergyConsumption, handle, lacks=lacks)
-        power = driver.ask(nvml.nvmlDeviceGetPowerUsage, handle, lacks=lacks) if energy is None else None
+        energy, power = self._drawn(kept)
         return Reading(
             device,
             at_ms,
-            energy_mj=None if energy is None else int(energy),
+            energy_mj=energy,
             sm_samples=sm,
             mem_samples=memctl,
             sm_percent=None if rates is None else _percent(rates.gpu),
             mem_percent=None if rates is None else _percent(rates.memory),
             memory_used_bytes=None if memory is None else int(memory.used),
-            power_mw=None if power is None else int(power),
+            power_mw=power,
             temperature_c=None if temperature is None else max(0, int(temperature)),
             epoch=self._epoch,
+            glances=glances,
         )
+
+    def _drawn(self, kept: _Device) -> tuple[int | None, int | None]:
+        """(the counter in mJ, power in mW where there is no counter)."""
+        driver, nvml = self._open, self._open.nvml
+        energy = driver.ask(nvml.nvmlDeviceGetTotalEnergyConsumption, kept.handle, lacks=kept.lacks)
+        if energy is not None:
+            return int(energy), None
+        power = driver.ask(nvml.nvmlDeviceGetPowerUsage, kept.handle, lacks=kept.lacks)
+        return None, None if power is None else int(power)
 
     def _kept(self, device: str) -> _Device:
         kept = self._devices.get(device)

@@ -123,19 +123,17 @@ class Spool:
     def read(self, path: Path) -> SpoolFile | None:
         """A file's content and time; None where it is gone, or cannot be read and is left."""
         try:
-            with open(path, "rb", opener=_open_regular) as file:
-                content = file.read(MOST_BYTES + 1)
-                at_ms = os.fstat(file.fileno()).st_mtime_ns // 1_000_000
+            content, status = _read_regular(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             self._leave(path, error.strerror or str(error))
             return None
-        if len(content) > MOST_BYTES:
+        if content is None:
             self._leave(path, f"larger than {MOST_BYTES} bytes, so not written by a hook")
             return None
         self._left.pop(path.name, None)
-        return SpoolFile(path, content, at_ms)
+        return SpoolFile(path, content, status.st_mtime_ns // 1_000_000)
 
     def discard(self, path: Path) -> None:
         """Remove a file that the ledger has. One that was left unread stays; one that resists is left too."""
@@ -163,10 +161,19 @@ class Spool:
         self._left[path.name] = time.monotonic() + LEAVE_SECONDS
 
 
-def _open_regular(path: str, flags: int) -> int:
+def _read_regular(path: Path) -> tuple[bytes | None, os.stat_result]:
+    """The content, None where it is larger than MOST_BYTES, and what fstat says of the file."""
     # O_NONBLOCK: opening a FIFO would wait for a writer.
-    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+        if status.st_size > MOST_BYTES:
+            return None, status
+        content = b""
+        while more := os.read(fd, status.st_size + 1):
+            content += more
+        return content, status
+    finally:
         os.close(fd)
-        raise OSError(errno.EINVAL, "Not a regular file", path)
-    return fd

@@ -52,6 +52,10 @@ def plain(at_ms: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def read_every_second(site: Site) -> None:
+    site.config.write_text(site.config.read_text().replace("\ninterval_seconds = 5\n", "\ninterval_seconds = 1\n"))
+
+
 def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -86,7 +90,7 @@ def test_what_a_lease_drew_lies_between_its_hooks(site: Site, nvml: FakeNvml) ->
 
 def test_a_driver_that_hangs_holds_up_nothing(site: Site, nvml: FakeNvml, silent: Path) -> None:
     """Accounting hangs as well."""
-    site.config.write_text(site.config.read_text().replace("\ninterval_seconds = 5\n", "\ninterval_seconds = 1\n"))
+    read_every_second(site)
     nvml.write(plain(wall_ms()))
     daemon = site.started()
     until(silent.exists)
@@ -131,6 +135,7 @@ def test_it_ends_in_time_while_accounting_gives_no_answer(site: Site, silent: Pa
 
 
 def test_a_daemon_that_is_killed_and_started_loses_no_energy(site: Site, nvml: FakeNvml) -> None:
+    read_every_second(site)
     nvml.write(plain(wall_ms()))
     first = site.started()
     until(lambda: site.ask("SELECT count(*) FROM device_report") == [(2,)])

@@ -15,7 +15,6 @@ from tests.fakenvml.harness import FakeNvml
 
 PRELUDE = """
 import json, time
-from dataclasses import astuple
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.sources.nvml import NvmlGpus
 wall = lambda: time.time_ns() // 1_000_000
@@ -69,7 +68,7 @@ again = gpus.read("GPU-a", wall)
 print("ready", flush=True)
 while nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByIndex(0)) == first.energy_mj:
     time.sleep(0.01)
-print(json.dumps([astuple(r) for r in (first, again, gpus.read("GPU-a", wall))]))
+print(json.dumps([first, again, gpus.read("GPU-a", wall)]))
 """
     )
     assert process.stdout is not None
@@ -109,13 +108,45 @@ def test_what_a_device_does_not_tell_is_none_and_a_lost_one_is_an_error(nvml: Fa
         error nvmlDeviceGetTotalEnergyConsumption 3 UNKNOWN
         """
     )
-    told = nvml.run(OPEN + "print(json.dumps([astuple(gpus.read(d.device, wall))[2:11] for d in devices]))")
+    told = nvml.run(OPEN + "print(json.dumps([gpus.read(d.device, wall)[2:11] for d in devices]))")
     assert told == [
         [None, None, None, None, None, None, None, 61_000, None],
         [0, [], [], 0, 0, (512 + 7) << 20, None, None, 40],
         [None, [], [], None, None, None, "GPU is lost", None, None],
         [None, [], [], None, None, None, "Unknown Error", None, None],
     ]
+
+
+def test_glances_come_with_the_next_reading_and_no_later(nvml: FakeNvml) -> None:
+    nvml.write(
+        MIG.replace("devices 1", "devices 3")
+        + """
+    device 1 uuid GPU-b
+    device 1 lacks energy
+    device 1 power_mw 61000
+    device 1 memory_used_mib 9
+    device 2 uuid GPU-c
+    error nvmlDeviceGetTotalEnergyConsumption 2 GPU_IS_LOST
+"""
+    )
+    told = nvml.run(
+        OPEN
+        + """
+gpus.layout("GPU-a", 5)
+names = ["GPU-a", "GPU-b", "GPU-c", "MIG-y"]
+for name in names + names[:1]:
+    gpus.glance(name, wall)
+first, again = ([gpus.read(name, wall) for name in names] for _ in range(2))
+assert first[0].glances[0].at_ms <= first[0].glances[1].at_ms <= first[0].at_ms
+print(json.dumps([[[g[1:] for g in r.glances] for r in readings] for readings in (first, again)]))
+"""
+    )
+    first, again = told
+    assert [len(glances) for glances in first] == [2, 1, 0, 1], "a lost GPU's error is the reading's to tell"
+    assert first[0][0][:2] == [7_000, None]
+    assert first[1][0][:2] == [None, 61_000]
+    assert first[3][0] == [None, None, 7 << 20]
+    assert again == [[], [], [], []]
 
 
 SAY_WHY = """
@@ -179,7 +210,7 @@ state = sampler.state
 sampler.cut(wall() - 1000)
 inventory, windows, *_ = sampler.drain()
 windows += sampler.stop(20).windows
-print(json.dumps([state, time.monotonic() - began, len(inventory), [astuple(w) for w in windows]]))
+print(json.dumps([state, time.monotonic() - began, len(inventory), windows]))
 """
     )
     assert process.stdout is not None
@@ -215,7 +246,7 @@ while sampler.state != "ok":
 time.sleep(0.6)
 print("ready", flush=True)
 time.sleep(1.2)
-print(json.dumps([astuple(w) for w in sampler.stop(20).windows]))
+print(json.dumps(sampler.stop(20).windows))
 """
     )
     assert process.stdout is not None
@@ -270,7 +301,7 @@ def test_mig_the_parent_has_the_energy_and_each_instance_its_memory(nvml: FakeNv
         + """
 layout = gpus.layout("GPU-a", 5)
 gpus.read("GPU-a", wall)
-print(json.dumps([layout, astuple(gpus.read("GPU-a", wall))[2:9], astuple(gpus.read("MIG-y", wall))[2:9]]))
+print(json.dumps([layout, gpus.read("GPU-a", wall)[2:9], gpus.read("MIG-y", wall)[2:9]]))
 """
     )
     assert layout == [

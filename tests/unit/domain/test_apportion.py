@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -248,10 +247,9 @@ def test_leases_idle_and_unobserved_are_what_the_counter_grew_by(
 
 def test_mig_the_parents_energy_by_slices_and_each_instances_own_memory() -> None:
     parent = window(0, 1_000, 7_000, 0)
-    one = replace(
-        window(0, 1_000, 0, energy_source=""), device="MIG-1", memory_used_mib_ms=5_000, memory_observed_ms=1_000
-    )
-    two = replace(one, device="MIG-2", memory_used_mib_ms=9_000)
+    one = window(0, 1_000, 0, energy_source="")
+    one = one._replace(device="MIG-1", memory_used_mib_ms=5_000, memory_observed_ms=1_000)
+    two = one._replace(device="MIG-2", memory_used_mib_ms=9_000)
     held = {"MIG-1": [hold(1, 0, 1_000, Fraction(3, 7))], "MIG-2": [hold(2, 500, 1_000, Fraction(1, 7))]}
     found = usage_of(D, {D: [parent], "MIG-1": [one], "MIG-2": [two]}, held, ["MIG-1", "MIG-2"], 0, FOREVER)
     key: Callable[[int], Key] = lambda job: ("c", job, 0, 0)  # noqa: E731

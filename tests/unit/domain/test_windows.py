@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slurm_gpucost.domain.readings import Glance
 from slurm_gpucost.domain.windows import Reading, Window, Windower
 
 HOUR = 3_600_000
@@ -78,40 +79,68 @@ def timeline(readings: list[Reading]) -> list[Slot]:
     for (first, run_before), (second, run) in pairwise(zip(readings, run_of, strict=True)):
         if first.error or second.error or not 0 < second.at_ms - first.at_ms <= GAP:
             continue
-        length = second.at_ms - first.at_ms
-        pieces = length // SLOT
-        energy, source = None, ""
         same_run = run == run_before and first.epoch == second.epoch
-        if first.energy_mj is not None and second.energy_mj is not None:
-            if same_run:
-                energy, source = Fraction(second.energy_mj - first.energy_mj, pieces), "counter"
-        elif first.energy_mj is second.energy_mj is None and None not in (first.power_mw, second.power_mw):
-            mean_mw = Fraction((first.power_mw or 0) + (second.power_mw or 0), 2)
-            energy, source = Fraction(floor(mean_mw * length / 1000), pieces), "power"
-        used = second.memory_used_bytes
-        for n, at in enumerate(range(first.at_ms, second.at_ms, SLOT)):
-            counter = after = None
-            if energy is not None and source == "counter":
-                counter = (first.energy_mj or 0) + energy * n
-                after = counter + energy
-            if n == 0 and same_run and first.energy_mj is not None:
-                counter = Fraction(first.energy_mj)
-            if n == pieces - 1 and second.energy_mj is not None:
-                after = Fraction(second.energy_mj)
-            slots.append(
-                Slot(
-                    at,
-                    energy,
-                    counter,
-                    after,
-                    source,
-                    run,
-                    percent_in(at, first, second, second.sm_samples, second.sm_percent),
-                    percent_in(at, first, second, second.mem_samples, second.mem_percent),
-                    None if used is None else used // MIB,
-                    second.temperature_c,
-                )
+        moments: list[Reading | Glance] = [first, *(believed(first, second) if same_run else []), second]
+        for one, other in pairwise(moments):
+            slots += piece(one, other, first, second, run, same_run)
+    return slots
+
+
+def believed(first: Reading, second: Reading) -> list[Glance]:
+    """The glances that fit between the readings: each is later than the one before, and the counter never falls."""
+    found: list[Glance] = []
+    at, low = first.at_ms, first.energy_mj
+    for glance in second.glances:
+        if not at < glance.at_ms < second.at_ms or (second.power_mw is not None and glance.power_mw is None):
+            continue
+        if first.energy_mj is not None and second.energy_mj is not None and glance.energy_mj is not None:
+            if not (low or 0) <= glance.energy_mj <= second.energy_mj:
+                continue
+        elif not first.energy_mj is second.energy_mj is glance.energy_mj is None:
+            continue
+        at, low = glance.at_ms, glance.energy_mj
+        found.append(glance)
+    return found
+
+
+def piece(
+    one: Reading | Glance, other: Reading | Glance, first: Reading, second: Reading, run: int, same_run: bool
+) -> list[Slot]:
+    """The slots from one moment to another, both in the time between two readings."""
+    length = other.at_ms - one.at_ms
+    pieces = length // SLOT
+    energy, source = None, ""
+    if one.energy_mj is not None and other.energy_mj is not None:
+        if same_run:
+            energy, source = Fraction(other.energy_mj - one.energy_mj, pieces), "counter"
+    elif one.energy_mj is other.energy_mj is None and None not in (one.power_mw, other.power_mw):
+        mean_mw = Fraction((one.power_mw or 0) + (other.power_mw or 0), 2)
+        energy, source = Fraction(floor(mean_mw * length / 1000), pieces), "power"
+    used = other.memory_used_bytes
+    slots: list[Slot] = []
+    for n, at in enumerate(range(one.at_ms, other.at_ms, SLOT)):
+        counter = after = None
+        if energy is not None and source == "counter":
+            counter = (one.energy_mj or 0) + energy * n
+            after = counter + energy
+        if n == 0 and same_run and one.energy_mj is not None:
+            counter = Fraction(one.energy_mj)
+        if n == pieces - 1 and other.energy_mj is not None:
+            after = Fraction(other.energy_mj)
+        slots.append(
+            Slot(
+                at,
+                energy,
+                counter,
+                after,
+                source,
+                run,
+                percent_in(at, first, second, second.sm_samples, second.sm_percent),
+                percent_in(at, first, second, second.mem_samples, second.mem_percent),
+                None if used is None else used // MIB,
+                second.temperature_c,
             )
+        )
     return slots
 
 
@@ -191,12 +220,21 @@ def stories(draw: st.DrawFn) -> Story:
         if draw(st.integers(0, 9)) == 0:
             story.readings.append(Reading("GPU-a", at, error="GPU is lost"))
             continue
+        powers = st.integers(0, 10**6) if draw(st.booleans()) else st.none()
+        glances = st.builds(
+            Glance,
+            st.integers(before // SLOT - 1, at // SLOT + 1).map(SLOT.__mul__),
+            st.integers(max(0, counter - 300_000), counter + 1_000) if counts else st.none(),
+            powers,
+            st.one_of(st.none(), st.integers(0, 10**5).map(MIB.__mul__)),
+        )
         story.readings.append(
             Reading(
                 "GPU-a",
                 at,
                 energy_mj=counter if counts and draw(st.integers(0, 9)) else None,
-                power_mw=draw(st.one_of(st.none(), st.integers(0, 10**6))),
+                power_mw=draw(powers),
+                glances=tuple(sorted(draw(st.lists(glances, max_size=3)), key=lambda glance: glance.at_ms)),
                 temperature_c=draw(st.one_of(st.none(), st.integers(0, 99))),
                 epoch=f"boot {epoch}",
                 sm_samples=draw(st.one_of(samples.map(tuple), st.none())),
@@ -303,6 +341,19 @@ def test_a_cut_splits_the_interval_and_not_a_millijoule_is_lost() -> None:
     first, second = windower.flush(5_000) + windower.close(5_000)
     assert (first.start_ms, first.end_ms, first.energy_mj) == (1_000, 1_333, 333_000)
     assert (second.start_ms, second.end_ms, second.energy_mj) == (1_333, 4_000, 667_001)
+
+
+def test_a_glance_after_a_hook_keeps_what_a_job_drew_and_used_from_the_idle_time_after_it() -> None:
+    windower = Windower("GPU-a")
+    windower.add(read(10_000, 0, 70_000))
+    windower.cut(11_000)
+    glance = Glance(11_200, 700_000, None, 0)
+    windower.add(read(15_000, 928_000, 0, sm_samples=((10_500, 90), (11_000, 90)), sm_percent=0, glances=(glance,)))
+    job, idle = windower.flush(18_000) + windower.close(18_000)
+    assert (job.start_ms, job.end_ms, job.energy_mj) == (10_000, 11_000, 583_333), "700 J in 1.2 s, not 928 J in 5 s"
+    assert (job.sm_percent_ms, job.sm_observed_ms) == (90 * 1_000, 1_000)
+    assert (idle.energy_mj, idle.observed_ms) == (928_000 - 583_333, 4_000)
+    assert (idle.memory_used_mib_ms, idle.memory_observed_ms) == (0, 4_000)
 
 
 def test_windows_come_out_without_another_reading_once_none_can_join_them() -> None:

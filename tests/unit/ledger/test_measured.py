@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from itertools import permutations
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def test_a_pid_used_again_is_another_process(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
-        ("usage_window", tuple(field.name for field in fields(Window))),
+        ("usage_window", Window._fields),
         ("mig_report", MigInstance._fields),
         ("device_process", DeviceProcess._fields),
     ],

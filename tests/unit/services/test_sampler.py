@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Reading, Window
+from slurm_gpucost.services import sampler as sampler_module
 from slurm_gpucost.services.gathering import Drained
 from slurm_gpucost.services.sampler import Sampler
 
@@ -45,6 +48,7 @@ class Board:
         """GPU -> its MIG instances, where MIG is on."""
         self.pids: dict[str, list[int]] = {}
         self.looks = 0
+        self.glances: list[str] = []
 
     def open(self) -> None:
         self._wait("open")
@@ -84,6 +88,10 @@ class Board:
             return Reading(device, clock(), error=self.errors[device])
         at = clock()
         return Reading(device, at, energy_mj=at - START)
+
+    def glance(self, device: str, clock: Callable[[], int]) -> None:
+        self._wait(device)
+        self.glances.append(device)
 
     def close(self) -> None:
         self._wait("close")
@@ -308,13 +316,43 @@ def test_processes_are_asked_seldom_and_told_when_they_come_and_go() -> None:
         assert [(p.pid, p.last_seen_ms - START) for p in sampler.stop(5).processes] == [(42, 1_000)]
 
 
-def test_a_hook_hurries_the_next_reading() -> None:
-    board, clock = Board("GPU-a"), Clock()
+def hurried(sampler: Sampler, board: Board) -> list[str]:
+    sampler.hurry()
+    return board.glances
+
+
+def test_after_a_hook_its_devices_get_a_glance_long_before_the_next_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler_module, "SOONEST_SECONDS", SOON)
+    board, clock = Board("GPU-a", "GPU-b"), Clock()
     sampler = Sampler(board, 600, clock)
     sampler.start()
     try:
-        until(lambda: board.reads.get("GPU-a") == 1, "the first reading")
+        until(lambda: board.reads.get("GPU-b") == 1, "the first reading")
+        sampler.cut(START, {"GPU-b"})
+        until(lambda: hurried(sampler, board) == ["GPU-b"], "a glance at the hook's device")
         sampler.cut(START)
-        until(lambda: board.reads["GPU-a"] == 2, "the reading after a hook")
+        until(lambda: hurried(sampler, board) == ["GPU-b", "GPU-a", "GPU-b"], "one at all, where nobody knows which")
+        assert board.reads == {"GPU-a": 1, "GPU-b": 1}
+        clock.now += 1_000
+    finally:
+        windows = sampler.stop(5).windows
+    assert [(w.device, w.end_ms - START, w.energy_mj) for w in windows] == [
+        ("GPU-a", 1_000, 1_000),
+        ("GPU-b", 1_000, 1_000),
+    ], "what was drawn up to the end is read"
+
+
+def test_a_hook_in_a_driver_call_that_hangs_is_glanced_after_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler_module, "SOONEST_SECONDS", SOON)
+    board, clock = Board("GPU-a"), Clock()
+    board.hang = "GPU-a"
+    sampler = Sampler(board, 600, clock)
+    sampler.start()
+    try:
+        sampler.cut(START, {"GPU-a"})
+        assert hurried(sampler, board) == []
+        board.hang = None
+        board.free.set()
+        until(lambda: hurried(sampler, board) == ["GPU-a"], "the glance after the hang")
     finally:
         sampler.stop(5)
