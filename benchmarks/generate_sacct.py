@@ -1,6 +1,6 @@
 """Writes a month of made-up GPU jobs as saved sacct output: ``generate_sacct.py ROWS [MONTH] > FILE``.
 
-Months of 31 days count from 0, which is October 2026 in Asia/Kolkata. The same arguments give the same file.
+Months of 31 days count from 0, which is January 2025 in Asia/Kolkata. The same arguments give the same file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ HEADER = (
     "JobIDRaw,JobID,Cluster,DBIndex,Submit,Eligible,Start,End,ElapsedRaw,Suspended,State,ExitCode,"
     "User,Account,Partition,QOS,NodeList,AllocTRES,NNodes"
 ).split(",")
-MONTH_START = 1790793000  # 2026-10-01T00:00 in Asia/Kolkata
+MONTH_START = 1735669800  # 2025-01-01T00:00 in Asia/Kolkata
 MONTH_SECONDS = 31 * 86400
 
 

@@ -27,7 +27,7 @@ def work(settings: Settings) -> None:
     with open_ledger(settings.ledger) as ledger:
         bring_up_to_date(ledger, settings.shards, batches=1)
         engine = Engine(settings, ledger, lambda: NOW_MS, None)
-        engine._nodes.add(NODE)  # its slots are known: no thread asks slurmd, so every run makes the same calls
+        engine.slots.nodes.add(NODE)  # its slots are known: no thread asks slurmd, so every run makes the same calls
         engine.intake()
         bring_up_to_date(ledger, settings.shards, batches=1)
 

@@ -73,12 +73,12 @@ def test_a_round_projects_one_batch_so_that_the_next_event_need_not_wait(
 def test_slots_that_could_not_be_written_are_asked_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_ledger(settings.ledger) as ledger:
         work = Engine(settings, ledger, lambda: NOW, None)
-        work._nodes.add("n1")
+        work.slots.nodes.add("n1")
 
         def full(*_: object) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
         monkeypatch.setattr(collect, "take_inventory", full)
         with pytest.raises(sqlite3.OperationalError):
-            work._take_slots("n1", [])
-        assert "n1" not in work._nodes
+            work.slots.take("n1", [])
+        assert "n1" not in work.slots.nodes

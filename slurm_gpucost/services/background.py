@@ -1,0 +1,49 @@
+"""Slow questions in threads of their own; what comes of them waits for the one thread that writes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+
+Take = Callable[[], object]
+"""Takes an answer in."""
+
+
+class Background:
+    """``failed`` is called with the name and the error of what failed, among the answers."""
+
+    def __init__(self, failed: Callable[[str, Exception], None]) -> None:
+        self._failed = failed
+        self._done: queue.SimpleQueue[Take] = queue.SimpleQueue()
+        self._busy: set[str] = set()
+
+    def busy(self, name: str) -> bool:
+        """Whether the question of that name is still under way, or its answer not taken in."""
+        return name in self._busy
+
+    def run(self, name: str, work: Callable[[], None]) -> None:
+        """Do the work in a thread, which may :meth:`hand_over` answers."""
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:  # whatever it is, the daemon goes on and says it
+                self.hand_over(partial(self._failed, name, error))
+            self.hand_over(partial(self._busy.discard, name))
+
+        self._busy.add(name)
+        threading.Thread(target=run, name=name, daemon=True).start()
+
+    def hand_over(self, take: Take) -> None:
+        """Leave an answer for the thread that writes."""
+        self._done.put(take)
+
+    def answers(self) -> Iterator[Take]:
+        """Those that wait. Where taking one fails, the others still wait."""
+        while True:
+            try:
+                yield self._done.get_nowait()
+            except queue.Empty:
+                return

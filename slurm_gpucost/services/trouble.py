@@ -1,0 +1,35 @@
+"""Says in the daemon's log what is wrong: once, and when it is over."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from slurm_gpucost.domain.errors import GpucostError
+
+log = logging.getLogger("gpucostd")
+_COMMAND = re.compile("`[^`]*`")
+
+
+class Trouble:
+    """What was said last of each thing that can fail."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+
+    def say(self, what: str, message: str) -> None:
+        """Say that ``what`` fails; '' that it works. The command line in it has new times with every question."""
+        gist = _COMMAND.sub("", message)
+        if self._said.get(what, "") != gist:
+            self._said[what] = gist
+            if message:
+                log.warning("%s: %s", what, message)
+            else:
+                log.info("%s: works again", what)
+
+
+def told(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, (GpucostError, OSError)):
+        return str(error)
+    return f"internal error: {type(error).__name__}: {error}"
