@@ -1,12 +1,15 @@
-"""``gpucost rates explain``."""
+"""``gpucost rates``: explain, publish, history."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slurm_gpucost.cli.options import Config, Json, Ledger
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def explain(
@@ -16,18 +19,99 @@ def explain(
     ledger: Ledger = None,
     json: Json = False,
 ) -> None:
-    """Show line by line how the price of each SKU's hour comes about, with the file and key of every number."""
+    """Show line by line how the price of each SKU's hour comes about, with the file and key of every number.
+
+    What was published is shown as it was derived then; anything else is derived from the config as it is now.
+    """
     from datetime import UTC, datetime
 
     from slurm_gpucost.cli.options import now_ms, site
     from slurm_gpucost.cli.run import emit, emit_json
     from slurm_gpucost.documents import derivation
     from slurm_gpucost.services import rates
+    from slurm_gpucost.services.queries import open_queries
 
-    settings = site(ctx, config, ledger).settings
-    today = datetime.fromtimestamp(now_ms() // 1000, UTC).astimezone(settings.timezone)
-    rows = rates.explain(settings, month or today.strftime("%Y-%m"))
+    found = site(ctx, config, ledger)
+    published = []
+    if found.ledger.exists():
+        with open_queries(found.settings, found.ledger) as queries:
+            published = queries.ask("rates")
+    today = datetime.fromtimestamp(now_ms() // 1000, UTC).astimezone(found.settings.timezone)
+    rows = rates.explain(found.settings, month or today.strftime("%Y-%m"), published)
     if json:
         emit_json(rows)
     else:
         emit(derivation.pages(rows))
+
+
+def publish(
+    ctx: typer.Context,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="TIME", help="From when on they hold: YYYY-MM-DD or YYYY-MM-DDTHH, in each pool's zone."
+        ),
+    ],
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the log of changes.")] = "",
+    pool: Annotated[str | None, typer.Option(metavar="POOL", help="Only this pool's; else all.")] = None,
+    config: Config = None,
+    ledger: Ledger = None,
+    json: Json = False,
+) -> None:
+    """Publish the rates that the config gives: from then on these prices hold, whatever the config says later.
+
+    They stand as they are, with their derivation; the next change of price is another one that begins later.
+    """
+    from slurm_gpucost.cli.options import now_ms, site
+    from slurm_gpucost.cli.run import emit, emit_json
+    from slurm_gpucost.documents import cards
+    from slurm_gpucost.ledger.store import open_ledger
+    from slurm_gpucost.services import publishing
+    from slurm_gpucost.sources.identity import identity
+
+    found = site(ctx, config, ledger)
+    effective = _local(start)
+    with open_ledger(found.ledger) as opened:
+        rows = publishing.publish(found.settings, opened, effective, identity(), why, now_ms(), pool)
+    if json:
+        emit_json(rows)
+    else:
+        emit(cards.published(rows))
+
+
+def history(
+    ctx: typer.Context,
+    config: Config = None,
+    ledger: Ledger = None,
+    json: Json = False,
+) -> None:
+    """Show every publication of rates: prices, who, when, from where, why, and what of the config had changed."""
+    from slurm_gpucost.cli.options import site
+    from slurm_gpucost.cli.run import emit, emit_json, note
+    from slurm_gpucost.documents import cards
+    from slurm_gpucost.services import publishing
+    from slurm_gpucost.services.queries import open_queries
+
+    found = site(ctx, config, ledger)
+    with open_queries(found.settings, found.ledger) as queries:
+        rows = publishing.history(queries.ask("rates"), found.settings)
+    if json:
+        emit_json(rows)
+    elif rows:
+        emit(cards.history(rows))
+    else:
+        note("no rates are published: prices follow the config; `gpucost rates publish` makes them stand")
+
+
+def _local(text: str) -> datetime:
+    from datetime import datetime
+
+    from slurm_gpucost.domain.errors import UsageError
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is not None:
+        raise UsageError(f"--from '{text}': write a date, or a date and hour, like 2026-12-01 or 2026-12-01T06")
+    return found

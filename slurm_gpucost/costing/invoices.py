@@ -25,6 +25,17 @@ class LineKey(NamedTuple):
     pool: str
     sku: str
     user: str
+    start_ms: int
+    """When the price of the line began to hold, within the period."""
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A part of a pool's period in which one price holds."""
+
+    period: Period
+    prices: Mapping[str, Decimal]
+    """Posted price per GPU-hour, by SKU."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +54,8 @@ class Terms:
 
     currency: str
     minor_unit: int
-    prices: Mapping[str, Decimal]
-    """Posted price per GPU-hour, by SKU."""
-    periods: Mapping[str, Period]
-    """The period as cut in each pool's zone, by pool."""
+    parts: Mapping[tuple[str, int], Priced]
+    """Each pool's period, cut in its zone and where prices change, by pool and beginning."""
     period: Period
     """The period as cut in the site's zone."""
 
@@ -67,21 +76,21 @@ def invoices(billables: Iterable[Billable], terms: Terms) -> list[dict[str, Any]
 def _invoice(cluster: str, account: str, quantities: Mapping[LineKey, Fraction], terms: Terms) -> dict[str, Any]:
     scale = 10**terms.minor_unit
     keys = sorted(key for key, device_ms in quantities.items() if device_ms)
-    exact = [(key, quantities[key] / HOUR_MS * Fraction(terms.prices[key.sku]) * scale) for key in keys]
+    parts = {key: terms.parts[key.pool, key.start_ms] for key in keys}
+    exact = [(key, quantities[key] / HOUR_MS * Fraction(parts[key].prices[key.sku]) * scale) for key in keys]
     total = round_half_up(sum((value for _, value in exact), Fraction(0)))
     amounts = largest_remainder(exact, total)
-    pools = {key.pool for key in keys}
-    bounds = terms.periods[next(iter(pools))] if len(pools) == 1 else terms.period
+    bounds = _bounds(terms, {key.pool for key in keys})
     lines = [
         {
             "pool": key.pool,
             "sku": key.sku,
             "user": key.user,
             "gpu_hours": decimal_text(quantities[key] / HOUR_MS, HOURS_DECIMALS),
-            "unit_price": str(terms.prices[key.sku]),
+            "unit_price": str(parts[key].prices[key.sku]),
             "amount": money(cents, terms.minor_unit),
-            "period_start": terms.periods[key.pool].start_iso,
-            "period_end": terms.periods[key.pool].end_iso,
+            "period_start": parts[key].period.start_iso,
+            "period_end": parts[key].period.end_iso,
         }
         for key, cents in zip(keys, amounts, strict=True)
     ]
@@ -96,6 +105,15 @@ def _invoice(cluster: str, account: str, quantities: Mapping[LineKey, Fraction],
         "total": money(total, terms.minor_unit),
         "lines": lines,
     }
+
+
+def _bounds(terms: Terms, pools: set[str]) -> Period:
+    """The whole period: as cut in the zone of the one pool that is on the invoice, else in the site's."""
+    if len(pools) != 1:
+        return terms.period
+    own = [priced.period for (pool, _), priced in terms.parts.items() if pool in pools]
+    first, last = min(own), max(own)
+    return Period(first.start_ms, last.end_ms, first.zone)
 
 
 def statement(invoice: Mapping[str, Any], user: str) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ def page(derivation: Row) -> str:
     out = [
         f"{safe(derivation['sku'])} in pool {safe(derivation['pool'])}, {derivation['month']}: "
         f"{derivation['unit_price']} {derivation['currency']} per GPU-hour",
+        _standing(derivation),
         "",
     ]
     for number, step in enumerate(steps, 1):
@@ -31,6 +32,13 @@ def page(derivation: Row) -> str:
     out += ["", f"Unrounded: {derivation['rate_exact']} {derivation['currency']} per GPU-hour"]
     out += [f"Note: {safe(note)}" for note in derivation["notes"]]
     return "\n".join(out) + "\n"
+
+
+def _standing(derivation: Row) -> str:
+    if derivation["version"] is None:
+        return "Not published: derived from the config as it is now"
+    by = f"{derivation['published']} by {safe(derivation['login'])}"
+    return f"Version {derivation['version']}, from {derivation['effective']} on; published {by}"
 
 
 def _sources(sources: Iterable[Row]) -> list[str]:

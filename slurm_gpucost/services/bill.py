@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from slurm_gpucost.costing.invoices import Billable, LineKey, Terms, invoices, statement
+from slurm_gpucost.costing.invoices import Billable, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.costing.periods import month as month_of
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services.queries import Queries
-from slurm_gpucost.services.rates import prices
+from slurm_gpucost.services.rates import priced_segments, published
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.catalogue import minor_unit
 
@@ -33,9 +34,9 @@ def bill(
     Status is ``provisional``: periods cannot be closed yet.
     """
     period = period_of(settings, month)
-    periods = {pool.name: month_of(month, pool.timezone) for pool in settings.pools}
-    terms = Terms(settings.currency, minor_unit(settings.currency), prices(settings, month), periods, period)
-    made = invoices(billables(settings, queries, periods), terms)
+    parts = priced_parts(settings, queries, month)
+    terms = Terms(settings.currency, minor_unit(settings.currency), parts, period)
+    made = invoices(billables(settings, queries, parts), terms)
     if account is not None:
         made = [invoice for invoice in made if invoice["account"] == account]
     if user is not None:
@@ -43,14 +44,24 @@ def bill(
     return made
 
 
-def billables(settings: Settings, queries: Queries, periods: dict[str, Period]) -> list[Billable]:
-    """Every priced quantity of the period, each pool in its own zone. What has no SKU is :func:`unpriced`."""
+def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple[str, int], Priced]:
+    """The month of each pool in its own zone, cut where its prices change, by pool and beginning."""
+    cards = published(queries)
+    return {
+        (pool.name, part.period.start_ms): Priced(part.period, prices)
+        for pool in settings.pools
+        for part, prices in priced_segments(settings, cards, pool, month)
+    }
+
+
+def billables(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced]) -> list[Billable]:
+    """Every priced quantity of the parts, each pool in its own. What has no SKU is :func:`unpriced`."""
     found: list[Billable] = []
-    for period in sorted(set(periods.values()), key=lambda p: (p.start_ms, p.end_ms, p.zone.key)):
-        for row in queries.ask("billable_time", start_ms=period.start_ms, end_ms=period.end_ms, held=0):
+    for (pool, start_ms), priced in sorted(parts.items(), key=lambda part: part[0]):
+        for row in queries.ask("billable_time", start_ms=start_ms, end_ms=priced.period.end_ms, held=0):
             place = place_of(settings, row)
-            if place is not None and periods[place[0]] == period:
-                key = LineKey(place[0], place[1], row["user"])
+            if place is not None and place[0] == pool:
+                key = LineKey(*place, row["user"], start_ms)
                 found.append(Billable(row["cluster"], row["account"], key, device_ms(row)))
     return found
 

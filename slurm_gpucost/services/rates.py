@@ -1,69 +1,153 @@
-"""From the config to rates: what each SKU's hour costs in a month, and the derivation of it."""
+"""What a GPU-hour of each SKU costs: published, else derived from the config as it is now."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from slurm_gpucost.costing.cards import Card, Segment, card_at, segments
+from slurm_gpucost.costing.periods import Period, iso
 from slurm_gpucost.costing.periods import month as month_of
 from slurm_gpucost.costing.rates import Asset, Derivation, PoolCosts, derive
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import decimal_text
+from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Pool, Settings
 
+Cards = Mapping[str, list[Card]]
+"""Published cards by pool."""
 
-def derivations(settings: Settings, month: str) -> list[Derivation]:
-    """The derivation of every SKU's rate for a month, each in its pool's zone."""
-    found: list[Derivation] = []
-    for pool in settings.pools:
-        first_day = datetime.fromtimestamp(_start(month, pool) // 1000, UTC).astimezone(pool.timezone).date()
-        costs = PoolCosts(
-            pool.name, pool.pue, pool.tariff_per_kwh, pool.planned_utilization, pool.yearly_costs,
-            sum(sku.devices for sku in pool.skus),
-        )  # fmt: skip
-        for sku in pool.skus:
-            asset = Asset(
-                sku.name, sku.devices, sku.purchase_price, sku.purchase_date, sku.life_years, sku.residual_value,
-                sku.nameplate_watts,
-            )  # fmt: skip
-            found.append(derive(asset, costs, first_day, settings.currency))
+
+def cards_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Card]]:
+    """The cards in the rows of the query ``rates``, which are in order of pool and time."""
+    prices: dict[tuple[str, int], dict[str, Decimal]] = {}
+    found: dict[str, list[Card]] = {}
+    for row in rows:
+        key = (row["pool"], row["effective_ms"])
+        if key not in prices:
+            prices[key] = {}
+            card = Card(row["pool"], row["version"], row["effective_ms"], row["currency"], prices[key])
+            found.setdefault(row["pool"], []).append(card)
+        prices[key][row["sku"]] = Decimal(row["unit_price"])
     return found
 
 
-def _start(month: str, pool: Pool) -> int:
+def published(queries: Queries) -> Cards:
+    """The cards that the ledger has."""
+    return cards_of(queries.ask("rates"))
+
+
+def period_in(month: str, pool: Pool) -> Period:
+    """The month in a pool's zone. Raises UsageError for text that is no month."""
     try:
-        return month_of(month, pool.timezone).start_ms
+        return month_of(month, pool.timezone)
     except ValueError as error:
         raise UsageError(f"--month: {error}") from None
 
 
-def prices(settings: Settings, month: str) -> dict[str, Decimal]:
-    """Posted price per GPU-hour by SKU."""
-    return {d.sku: d.posted for d in derivations(settings, month)}
+def derivations(settings: Settings, month: str) -> list[Derivation]:
+    """The derivation of every SKU's rate for a month from the config, each in its pool's zone."""
+    return [d for pool in settings.pools for d in _derived(settings, pool, month)]
 
 
-def explain(settings: Settings, month: str) -> list[dict[str, Any]]:
-    """The derivations as plain rows; every value as decimal text, every source as file and key."""
+def _derived(settings: Settings, pool: Pool, month: str) -> list[Derivation]:
+    start_ms = period_in(month, pool).start_ms
+    first_day = datetime.fromtimestamp(start_ms // 1000, UTC).astimezone(pool.timezone).date()
+    costs = PoolCosts(
+        pool.name, pool.pue, pool.tariff_per_kwh, pool.planned_utilization, pool.yearly_costs,
+        sum(sku.devices for sku in pool.skus),
+    )  # fmt: skip
     return [
-        {
-            "pool": d.pool,
-            "sku": d.sku,
-            "month": month,
-            "currency": settings.currency,
-            "unit_price": str(d.posted),
-            "rate_exact": f"{d.rate.numerator}/{d.rate.denominator}",
-            "steps": [
-                {
-                    "label": s.label,
-                    "formula": s.formula,
-                    "value": decimal_text(s.value, 4 if s.unit.endswith("GPU-hour") else 2),
-                    "unit": s.unit,
-                    "sources": [{"file": str(settings.path), "key": key} for key in s.sources],
-                }
-                for s in d.steps
-            ],
-            "notes": list(d.notes),
-        }
-        for d in derivations(settings, month)
-    ]
+        derive(
+            Asset(
+                sku.name, sku.devices, sku.purchase_price, sku.purchase_date, sku.life_years, sku.residual_value,
+                sku.nameplate_watts,
+            ),
+            costs, first_day, settings.currency,
+        )
+        for sku in pool.skus
+    ]  # fmt: skip
+
+
+def priced_segments(
+    settings: Settings, cards: Cards, pool: Pool, month: str
+) -> list[tuple[Segment, dict[str, Decimal]]]:
+    """The month cut where another card begins to hold, each part with its prices by SKU.
+
+    What no card prices has the price that the config gives for the month.
+    """
+    derived = {d.sku: d.posted for d in _derived(settings, pool, month)}
+    parts = segments(cards.get(pool.name, []), period_in(month, pool))
+    return [(part, {**derived, **(part.card.prices if part.card else {})}) for part in parts]
+
+
+def list_prices(settings: Settings, cards: Cards, at_ms: int) -> dict[str, Decimal]:
+    """The posted price per GPU-hour of every SKU at a moment."""
+    found: dict[str, Decimal] = {}
+    for pool in settings.pools:
+        month = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(pool.timezone).strftime("%Y-%m")
+        found |= {d.sku: d.posted for d in _derived(settings, pool, month)}
+        card = card_at(cards.get(pool.name, []), at_ms)
+        found |= card.prices if card else {}
+    return found
+
+
+def explain(settings: Settings, month: str, rows: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """The derivations of a month as plain rows; every value as decimal text, every source as file and key.
+
+    ``rows`` are those of the query ``rates``: what was published is shown as it was frozen then, with ``version``,
+    ``effective``, ``published`` and ``login``; a month with two cards has both. What was not is derived now.
+    """
+    rows = list(rows)
+    frozen = {(row["pool"], row["effective_ms"], row["sku"]): row for row in rows}
+    cards = cards_of(rows)
+    found: list[dict[str, Any]] = []
+    for pool in settings.pools:
+        derived = {d.sku: d for d in _derived(settings, pool, month)}
+        for part in segments(cards.get(pool.name, []), period_in(month, pool)):
+            gone = sorted(set(part.card.prices) - set(derived)) if part.card else []
+            for sku in (*derived, *gone):
+                row = frozen.get((pool.name, part.card.effective_ms, sku)) if part.card else None
+                made = _as_published(row, settings, pool) if row else _as_derived(settings, derived[sku])
+                found.append({**made, "month": month})
+    return found
+
+
+def _as_published(row: Mapping[str, Any], settings: Settings, pool: Pool) -> dict[str, Any]:
+    said = json.loads(row["derivation"])
+    return {
+        **said,
+        "version": row["version"],
+        "effective": iso(row["effective_ms"], pool.timezone),
+        "published": iso(row["at_ms"], settings.timezone),
+        "login": row["login"],
+    }
+
+
+def _as_derived(settings: Settings, d: Derivation) -> dict[str, Any]:
+    return {**derivation_row(settings, d), "version": None, "effective": None, "published": None, "login": None}
+
+
+def derivation_row(settings: Settings, d: Derivation) -> dict[str, Any]:
+    """A derivation as a plain row."""
+    return {
+        "pool": d.pool,
+        "sku": d.sku,
+        "currency": settings.currency,
+        "unit_price": str(d.posted),
+        "rate_exact": f"{d.rate.numerator}/{d.rate.denominator}",
+        "steps": [
+            {
+                "label": s.label,
+                "formula": s.formula,
+                "value": decimal_text(s.value, 4 if s.unit.endswith("GPU-hour") else 2),
+                "unit": s.unit,
+                "sources": [{"file": str(settings.path), "key": key} for key in s.sources],
+            }
+            for s in d.steps
+        ],
+        "notes": list(d.notes),
+    }

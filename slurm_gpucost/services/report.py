@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +11,7 @@ from slurm_gpucost.costing.invoices import money
 from slurm_gpucost.domain.units import HOUR_MS, MS, decimal_text
 from slurm_gpucost.services.bill import device_ms, place_of
 from slurm_gpucost.services.queries import Queries
-from slurm_gpucost.services.rates import prices
+from slurm_gpucost.services.rates import list_prices, published
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.catalogue import minor_unit
 
@@ -28,11 +27,10 @@ def account_utilization_by_user(
 ) -> list[dict[str, Any]]:
     """GPU time by account and user; a row with user '' is the account's own total (of the rows shown).
 
-    ``cost`` is list price x quantity at the rates of the window's first month: an estimate, not an invoice. What no
+    ``cost`` is list price x quantity at the rates of the window's beginning: an estimate, not an invoice. What no
     SKU prices has sku None and cost None. Accounts are not rolled up to their parents.
     """
-    month = datetime.fromtimestamp(start_ms // 1000, UTC).astimezone(settings.timezone).strftime("%Y-%m")
-    price = prices(settings, month)
+    price = list_prices(settings, published(queries), start_ms)
     sums: dict[tuple[str, str, str, str], Fraction] = {}
     for row in queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0):
         if accounts is not None and row["account"] not in accounts:

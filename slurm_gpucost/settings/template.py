@@ -105,7 +105,8 @@ def toml(value: Any) -> str:
         case int():
             return str(value)
         case Fraction():
-            return decimal_text(value, 4).rstrip("0").rstrip(".")
+            digits = next(n for n in range(100) if 10**n % value.denominator == 0)  # read from decimal text, so it ends
+            return decimal_text(value, digits)
         case Decimal() | date():
             return str(value)
         case tuple() | list():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_gpucost.costing.invoices import Billable, LineKey, Terms, invoices, statement
+from slurm_gpucost.costing.invoices import Billable, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.costing.periods import month
 
 HOUR = Fraction(3_600_000)
@@ -18,11 +18,16 @@ PRICES = {"a100": Decimal("1.2345"), "h100": Decimal("2.9999"), "old": Decimal("
 
 
 def terms(minor_unit: int = 2, prices: dict[str, Decimal] | None = None) -> Terms:
-    return Terms("EUR", minor_unit, prices or PRICES, {"in": KOLKATA, "de": BERLIN}, KOLKATA)
+    parts = {
+        (pool, month.start_ms): Priced(month, prices or PRICES) for pool, month in (("in", KOLKATA), ("de", BERLIN))
+    }
+    return Terms("EUR", minor_unit, parts, KOLKATA)
 
 
 def held(user: str, ms: Fraction | int, sku: str = "a100", pool: str = "in", account: str = "lab") -> Billable:
-    return Billable("c", account, LineKey(pool, sku, user), Fraction(ms))
+    return Billable(
+        "c", account, LineKey(pool, sku, user, (KOLKATA if pool == "in" else BERLIN).start_ms), Fraction(ms)
+    )
 
 
 QUANTITIES = st.lists(

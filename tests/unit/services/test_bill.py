@@ -10,7 +10,7 @@ import pytest
 
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.services.bill import bill, unpriced
-from slurm_gpucost.services.rates import explain, prices
+from slurm_gpucost.services.rates import explain, list_prices
 from slurm_gpucost.settings import Settings, load, template
 
 HOUR = 3_600_000
@@ -26,8 +26,11 @@ class Recorded:
     def __init__(self, rows: dict[int | None, list[dict[str, Any]]]) -> None:
         self.rows = rows
         self.asked: list[tuple[int, int]] = []
+        self.published: list[dict[str, Any]] = []
 
     def ask(self, name: str, /, **params: Any) -> list[dict[str, Any]]:
+        if name == "rates":
+            return self.published
         assert (name, params["held"]) == ("billable_time", 0)
         self.asked.append((params["start_ms"], params["end_ms"]))
         return self.rows.get(params["start_ms"], self.rows.get(None, []))
@@ -76,7 +79,7 @@ def test_each_pool_is_cut_in_its_own_zone_and_asked_once(settings: Settings) -> 
 
 def test_the_price_is_the_posted_one_and_shards_are_parts_of_a_device(settings: Settings) -> None:
     # h100: 43,800 in 5 years over 8,760 h, nothing else: 1.0000. 5 shards of 4 for an hour: 1.25 GPU-hours.
-    assert prices(settings, "2026-10")["h100"] == Decimal("1.0000")
+    assert list_prices(settings, {}, OCTOBER["America/New_York"][0])["h100"] == Decimal("1.0000")
     shard = row(quantity=5 * HOUR, gres_name="shard", gres_type="h100", share_den=4)
     (invoice,) = bill(settings, Recorded({None: [shard]}), "2026-10")
     assert [(line["gpu_hours"], line["unit_price"]) for line in invoice["lines"]] == [("1.250000", "1.0000")]
@@ -128,7 +131,9 @@ def test_an_empty_month_has_no_invoices(settings: Settings) -> None:
 def test_the_derivation_names_file_and_key_and_holds_no_float(settings: Settings) -> None:
     made = explain(settings, "2026-10")
     assert [(d["pool"], d["sku"]) for d in made] == [("main", "a100"), ("abroad", "h100")]
-    assert [Decimal(d["unit_price"]) for d in made] == list(prices(settings, "2026-10").values())
+    assert [Decimal(d["unit_price"]) for d in made] == list(
+        list_prices(settings, {}, OCTOBER["America/New_York"][0]).values()
+    )
     sources = [source for d in made for step in d["steps"] for source in step["sources"]]
     assert {"file": str(settings.path), "key": "pools.main.skus.a100.purchase_price"} in sources
     assert not any(isinstance(step["value"], float | Fraction) for d in made for step in d["steps"])

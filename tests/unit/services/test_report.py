@@ -16,7 +16,7 @@ from slurm_gpucost.domain.evidence import AccountingRow
 from slurm_gpucost.ledger import ingest, projector
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services.queries import open_queries
-from slurm_gpucost.services.rates import prices
+from slurm_gpucost.services.rates import list_prices
 from slurm_gpucost.services.report import account_utilization_by_user
 from slurm_gpucost.services.utilization import utilization
 from slurm_gpucost.settings import Settings
@@ -77,7 +77,7 @@ def test_an_unaligned_window_is_a_brute_force_sum(
             key = (cluster, account, who)
             wanted[key] = wanted.get(key, Fraction(0)) + seconds * KINDS[tres]
     settings = make(tmp_path_factory.mktemp("report"), rows)
-    price = Fraction(prices(settings, "2026-09")["a100"])
+    price = Fraction(list_prices(settings, {}, T0 + low * 1000)["a100"])
     found = report(settings, low, low + length)
     assert {(r["cluster"], r["account"], r["user"]): Fraction(r["gpu_seconds"]) for r in found} == {
         key: value for key, value in wanted.items() if value
