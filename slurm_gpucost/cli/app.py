@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from slurm_gpucost import __version__
-from slurm_gpucost.cli import backfill, config, demo, init, invoice, jobs, rates, rebuild, reconcile, report, status
+from slurm_gpucost.cli import (
+    audit,
+    backfill,
+    config,
+    demo,
+    init,
+    invoice,
+    jobs,
+    rates,
+    rebuild,
+    reconcile,
+    report,
+    status,
+)
 from slurm_gpucost.cli.options import Config, Ledger
 from slurm_gpucost.cli.run import guarded
 
@@ -52,6 +65,7 @@ app.command("jobs")(guarded(jobs.jobs))
 app.command("report")(guarded(report.report))
 app.command("reconcile")(guarded(reconcile.reconcile))
 app.command("invoice")(guarded(invoice.invoice))
+app.command("audit")(guarded(audit.audit))
 rates_app.command("explain")(guarded(rates.explain))
 rates_app.command("publish")(guarded(rates.publish))
 rates_app.command("history")(guarded(rates.history))

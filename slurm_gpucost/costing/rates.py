@@ -63,6 +63,7 @@ class Derivation:
     pool: str
     sku: str
     steps: tuple[Step, ...]
+    annual_cost: Fraction
     rate: Fraction
     posted: Decimal
     notes: tuple[str, ...] = ()
@@ -149,4 +150,4 @@ def derive(asset: Asset, costs: PoolCosts, first_day: date, currency: str) -> De
             f"{currency}/GPU-hour",
         ),
     ]
-    return Derivation(costs.pool, asset.sku, tuple(steps), rate, posted, tuple(notes))
+    return Derivation(costs.pool, asset.sku, tuple(steps), annual, rate, posted, tuple(notes))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing.cards import Card, Segment, card_at, segments
@@ -70,6 +71,11 @@ def _derived(settings: Settings, pool: Pool, month: str) -> list[Derivation]:
         )
         for sku in pool.skus
     ]  # fmt: skip
+
+
+def annual_costs(settings: Settings, pool: Pool, month: str) -> dict[str, Fraction]:
+    """What the devices of each SKU cost a year, by the config for that month."""
+    return {d.sku: d.annual_cost for d in _derived(settings, pool, month)}
 
 
 def priced_segments(

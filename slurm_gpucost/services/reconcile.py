@@ -59,7 +59,7 @@ def reconcile(settings: Settings, queries: LedgerQueries, start_ms: int, end_ms:
         "start": start_ms // MS,
         "end": end_ms // MS,
         "categories": [_category(name, found[name]) for name in [c.name for c in CATEGORIES] if found[name]],
-        "accuracy": _accuracy(queries, start_ms, end_ms),
+        "accuracy": accuracy(queries, start_ms, end_ms),
         "time": whole,
     }
 
@@ -165,7 +165,7 @@ def _disagreements(rows: Rows) -> Iterator[dict[str, Any]]:
             yield _example(row["cluster"], row["job_id"], None, row["node"], row["at_ms"], Fraction(0), detail)
 
 
-def _accuracy(queries: LedgerQueries, start_ms: int, end_ms: int) -> dict[str, Any]:
+def accuracy(queries: LedgerQueries, start_ms: int, end_ms: int) -> dict[str, Any]:
     """What the accounting's rows say was allocated against what leases attribute; a device where one is named."""
     attributed: defaultdict[str, Fraction] = defaultdict(Fraction)
     parts: dict[str, int] = {}

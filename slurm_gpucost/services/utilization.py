@@ -34,7 +34,7 @@ def utilization(
     allocated is known, the rest is None.
     """
     sums: dict[_Key, _Sums] = {}
-    known = _Known(settings, queries, start_ms, end_ms)
+    known = Known(settings, queries, start_ms, end_ms)
     for name in sorted(known.clusters if clusters is None else known.clusters & set(clusters)):
         for key, found in known.of(name).items():
             sums[key] = found
@@ -46,7 +46,7 @@ def _order(item: tuple[_Key, _Sums]) -> tuple[str, bool, str]:
     return cluster, sku is None, sku or ""
 
 
-class _Known:
+class Known:
     """The answers of the ledger, cut at the beginning of each cluster's inventory and at its last look."""
 
     def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> None:
@@ -118,7 +118,7 @@ class _Known:
         return found[1].name if found else None
 
 
-def _row(settings: Settings, known: _Known, key: _Key, sums: _Sums, length_ms: int) -> dict[str, Any]:
+def _row(settings: Settings, known: Known, key: _Key, sums: _Sums, length_ms: int) -> dict[str, Any]:
     cluster, sku = key
     reported = sums.get("reported")
     derived = sums.get("derived", Fraction(0))

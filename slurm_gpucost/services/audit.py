@@ -1,0 +1,181 @@
+"""The money added up again from the evidence: per pool and month, exactly; and what does not add up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
+from slurm_gpucost.costing.invoices import LineKey, Priced
+from slurm_gpucost.costing.periods import Period
+from slurm_gpucost.costing.rates import HOURS_PER_YEAR
+from slurm_gpucost.domain.units import HOUR_MS, decimal_text
+from slurm_gpucost.ledger import changes
+from slurm_gpucost.services import bill, findings, partition, reconcile
+from slurm_gpucost.services.queries import LedgerQueries
+from slurm_gpucost.services.rates import annual_costs, period_in
+from slurm_gpucost.services.utilization import Known
+from slurm_gpucost.settings import Pool, Settings
+from slurm_gpucost.settings.catalogue import minor_unit
+
+DECIMALS = 6
+YEAR_MS = HOURS_PER_YEAR * HOUR_MS
+Invoices = list[dict[str, Any]]
+
+
+def audit(
+    settings: Settings, queries: LedgerQueries, month: str, now_ms: int, invoices: Invoices | None = None
+) -> dict[str, Any]:
+    """The balance of each pool of a month, and every difference: none where all is well.
+
+    A month that is not over ends where the accounting was last heard. ``invoices``: those to look at; else those
+    that `gpucost invoice` makes now. Amounts are decimal text with six decimals, compared before they are rounded.
+    """
+    made = bill.bill(settings, queries, month) if invoices is None else invoices
+    parts = bill.priced_parts(settings, queries, month)
+    looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
+    pools: list[dict[str, Any]] = []
+    differences = [wrong for one in made for wrong in _of_invoice(one)]
+    for pool in settings.pools:
+        whole = period_in(month, pool)
+        period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, max(looked, default=now_ms))), whole.zone)
+        found, wrong = _pool(settings, queries, pool, month, period, parts, made)
+        pools.append(found)
+        differences += wrong
+    start, end = min(p["from_ms"] for p in pools), max(p["until_ms"] for p in pools)
+    differences += [_of_slot(one) for one in partition.check(queries.connection, start, end)]
+    if (broken := changes.first_broken(queries.connection)) is not None:
+        differences.append(
+            _difference("log of changes", "", f"entry {broken} is not as it was written, or one is gone")
+        )
+    return {
+        "month": month,
+        "currency": settings.currency,
+        "pools": [{key: value for key, value in pool.items() if not key.endswith("_ms")} for pool in pools],
+        "accuracy": reconcile.accuracy(queries, start, end),
+        "log": changes.last_hash(queries.connection),
+        "differences": differences,
+    }
+
+
+def _pool(
+    settings: Settings, queries: LedgerQueries, pool: Pool, month: str, period: Period,
+    parts: Mapping[tuple[str, int], Priced], invoices: Invoices,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
+    annual = annual_costs(settings, pool, month)
+    costs = {sku: cost * (period.end_ms - period.start_ms) / YEAR_MS for sku, cost in annual.items()}
+    terms = _terms(settings, queries, pool, period)
+    orphans = _orphans(settings, queries, period)
+    times = {sku: _time(found, orphans.get(sku, 0)) for sku, found in terms.items()}
+    own = {key: priced for key, priced in parts.items() if key[0] == pool.name}
+    uses = [Use(sku, found["suspended"] - found["oversubscribed"], NIL, NIL) for sku, found in terms.items()]
+    exact: defaultdict[tuple[str, str, LineKey], Fraction] = defaultdict(Fraction)
+    for one in bill.billables(settings, queries, own):
+        price = Fraction(own[pool.name, one.key.start_ms].prices[one.key.sku]) / HOUR_MS
+        uses.append(Use(one.key.sku, one.device_ms, one.device_ms, price))
+        exact[one.cluster, one.account, one.key] += price * one.device_ms
+    starts = {priced.period.start_iso: start for (_, start), priced in own.items()}
+    lines = [
+        Line(Fraction(line["amount"]), exact[invoice["cluster"], invoice["account"], key])
+        for invoice in invoices
+        for line in invoice["lines"]
+        if line["pool"] == pool.name
+        for key in [LineKey(pool.name, line["sku"], line["user"], starts.get(line["period_start"], -1))]
+    ]
+    made = balance(costs, times, uses, lines)
+    existed = sum((time.existed for time in times.values()), NIL)
+    row = {
+        "pool": pool.name,
+        "period_start": period.start_iso,
+        "period_end": period.end_iso,
+        **{name: decimal_text(value, DECIMALS) for name, value in made.terms().items()},
+        "orphan_percent": decimal_text(100 * sum((t.orphan for t in times.values()), NIL) / existed, 3)
+        if existed
+        else None,
+        "idle_kind": "derived" if any(found["derived"] for found in terms.values()) else "observed",
+        "from_ms": period.start_ms,
+        "until_ms": period.end_ms,
+    }
+    return row, list(_wrong(settings, pool, costs, times, made, lines))
+
+
+def _terms(
+    settings: Settings, queries: LedgerQueries, pool: Pool, period: Period
+) -> dict[str, defaultdict[str, Fraction]]:
+    """SKU -> what its devices did, on all clusters, in device-ms."""
+    known = Known(settings, queries, period.start_ms, period.end_ms)
+    found: dict[str, defaultdict[str, Fraction]] = {sku.name: defaultdict(Fraction) for sku in pool.skus}
+    for cluster in sorted(known.clusters):
+        for (_, sku), sums in known.of(cluster).items():
+            if sku in found:
+                for name, amount in sums.items():
+                    found[sku][name] += amount
+    return found
+
+
+def _time(found: Mapping[str, Fraction], orphan_ms: int) -> Time:
+    """Time after a cluster's last look, where another was heard later, counts as idle. Orphan use is a part of idle."""
+    at = defaultdict(Fraction, found)
+    idle = at["idle"] + at["completing"] + at["unobserved"]
+    orphan = min(Fraction(orphan_ms), idle)
+    return Time(
+        existed=at["reported"],
+        attributed=at["allocated"] + at["suspended"] - at["oversubscribed"],
+        idle=idle - orphan,
+        unavailable=at["down"] + at["planned_down"],
+        orphan=orphan,
+        unattributed=at["held"],
+    )
+
+
+def _orphans(settings: Settings, queries: LedgerQueries, period: Period) -> dict[str, int]:
+    """SKU -> ms in which a GPU worked that nobody held, system use left out."""
+    kinds = {row["device"]: row for row in queries.ask("gpu_kinds")}
+    found: dict[str, int] = {}
+    for use in findings.orphans(queries, period.start_ms, period.end_ms):
+        kind = kinds.get(use["device"])
+        place = settings.sku_for(kind["gres_type"], kind["model"]) if kind and use["kind"] == "unheld" else None
+        if place:
+            found[place[1].name] = found.get(place[1].name, 0) + use["busy_ms"]
+    return found
+
+
+def _wrong(
+    settings: Settings, pool: Pool, costs: Mapping[str, Fraction], times: Mapping[str, Time], made: Balance,
+    lines: list[Line],
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    for sku, cost in costs.items():
+        time = times[sku]
+        told = time.attributed + time.idle + time.unavailable + time.orphan + time.unattributed
+        if cost and not time.existed:
+            yield _difference("cost", pool.name, f"{sku}: costs {decimal_text(cost, DECIMALS)}, and no device existed")
+        elif told != time.existed:
+            off = decimal_text((time.existed - told) / HOUR_MS, DECIMALS)
+            yield _difference("time", pool.name, f"{sku}: {off} GPU-hours are in no state, or in two if below 0")
+    if made.unexplained_charge:
+        off = decimal_text(made.unexplained_charge, DECIMALS)
+        yield _difference(
+            "charge", pool.name, f"{off} {settings.currency} more on lines than was used, or less if below 0"
+        )
+    unit = Fraction(1, 10 ** minor_unit(settings.currency))
+    if far := [line for line in lines if abs(line.amount - line.exact) >= unit]:
+        yield _difference("line", pool.name, f"{len(far)} lines have another amount than their quantity x price")
+
+
+def _of_invoice(invoice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    total = sum((Fraction(line["amount"]) for line in invoice["lines"]), NIL)
+    if total != Fraction(invoice["total"]):
+        off = f"its lines add up to {decimal_text(total, DECIMALS)}, its total is {invoice['total']}"
+        yield _difference("invoice", "", f"{invoice['cluster']}, account {invoice['account']}: {off}")
+
+
+def _of_slot(one: partition.Difference) -> dict[str, Any]:
+    where = f"{one['cluster']} {one['node']}" + ("" if one["gres_index"] is None else f" index {one['gres_index']}")
+    missing, excess = (decimal_text(one[name] / HOUR_MS, DECIMALS) for name in ("missing", "excess"))
+    return _difference("partition", "", f"{where}: {missing} GPU-hours in no state, {excess} in too many")
+
+
+def _difference(what: str, pool: str, detail: str) -> dict[str, Any]:
+    return {"what": what, "pool": pool or None, "detail": detail}
