@@ -29,6 +29,11 @@ def asset_faults(asset: Asset) -> Iterator[Fault]:
         yield "residual", f"{number_text(asset.residual)} is more than the price, {number_text(asset.price)}"
     if not 0 <= asset.federal_share <= 1:
         yield "federal_share", f"{number_text(asset.federal_share)} must lie between 0 and 1"
+    if asset.federal_share > 0 and not asset.funding:
+        yield (
+            "funding",
+            "is missing; name the award that paid the federal share (2 CFR 200.313(d)(1) wants it on record)",
+        )
     if asset.at_retirement not in AT_RETIREMENT:
         yield "at_retirement", f"'{asset.at_retirement}' is unknown; write {' or '.join(AT_RETIREMENT)}"
     if asset.retired and asset.retired <= asset.in_service:

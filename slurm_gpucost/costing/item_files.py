@@ -84,7 +84,8 @@ def _header(columns: list[str]) -> Iterator[str]:
 
 def _values(cells: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Arguments for a CostItem, with a harmless value where a cell cannot be read, and what is wrong with those."""
-    values: dict[str, Any] = {name: cells.get(name, "") for name in ("name", "kind", "per", "pool", "key")}
+    values: dict[str, Any] = {name: cells.get(name, "") for name in ("name", "pool")}
+    values |= {name: cells.get(name, "").lower() for name in ("kind", "per", "key")}
     unread: dict[str, str] = {}
     readers: tuple[tuple[str, str, Callable[[str], Any], Any], ...] = (
         ("amount", "amount", _number, None),

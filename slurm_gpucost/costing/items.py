@@ -133,8 +133,10 @@ def _kind(item: CostItem) -> Iterator[tuple[str, str]]:
 def _once(item: CostItem) -> Iterator[tuple[str, str]]:
     if item.from_ is None:
         yield "from", "is missing; what comes once has a first day"
-    if (item.until is None) == (item.months is None):
-        yield "until", "once needs either until or months; for one day alone, write the next day"
+    if item.until is None and item.months is None:
+        yield "until", "is missing; what comes once needs until or months; for one day alone, write the next day"
+    elif item.until and item.months is not None:
+        yield "months", "and until cannot both be given; remove one"
     elif item.months is not None and not 1 <= item.months <= MOST_MONTHS:
         yield "months", f"{item.months} must be 1 to {MOST_MONTHS}"
     elif item.from_ and item.months and item.from_.year + item.months // 12 >= LAST_YEAR:
