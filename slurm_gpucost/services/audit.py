@@ -10,18 +10,16 @@ from typing import Any
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
 from slurm_gpucost.costing.invoices import LineKey, Priced
 from slurm_gpucost.costing.periods import Period
-from slurm_gpucost.costing.rates import HOURS_PER_YEAR
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes
 from slurm_gpucost.services import bill, findings, partition, reconcile
 from slurm_gpucost.services.queries import LedgerQueries
-from slurm_gpucost.services.rates import annual_costs, period_in
+from slurm_gpucost.services.rates import period_costs, period_in
 from slurm_gpucost.services.utilization import Known
 from slurm_gpucost.settings import Pool, Settings
 from slurm_gpucost.settings.catalogue import minor_unit
 
 DECIMALS = 6
-YEAR_MS = HOURS_PER_YEAR * HOUR_MS
 Invoices = list[dict[str, Any]]
 
 
@@ -41,7 +39,7 @@ def audit(
     for pool in settings.pools:
         whole = period_in(month, pool)
         period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, max(looked, default=now_ms))), whole.zone)
-        found, wrong = _pool(settings, queries, pool, month, period, parts, made)
+        found, wrong = _pool(settings, queries, pool, period, parts, made)
         pools.append(found)
         differences += wrong
     start, end = min(p["from_ms"] for p in pools), max(p["until_ms"] for p in pools)
@@ -61,11 +59,10 @@ def audit(
 
 
 def _pool(
-    settings: Settings, queries: LedgerQueries, pool: Pool, month: str, period: Period,
+    settings: Settings, queries: LedgerQueries, pool: Pool, period: Period,
     parts: Mapping[tuple[str, int], Priced], invoices: Invoices,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
-    annual = annual_costs(settings, pool, month)
-    costs = {sku: cost * (period.end_ms - period.start_ms) / YEAR_MS for sku, cost in annual.items()}
+    costs = period_costs(pool, period)
     terms = _terms(settings, queries, pool, period)
     orphans = _orphans(settings, queries, period)
     times = {sku: _time(found, orphans.get(sku, 0)) for sku, found in terms.items()}

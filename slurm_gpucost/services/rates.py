@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 from slurm_gpucost.costing.cards import Card, Segment, card_at, segments
 from slurm_gpucost.costing.periods import Period, iso
 from slurm_gpucost.costing.periods import month as month_of
-from slurm_gpucost.costing.rates import Asset, Derivation, PoolCosts, derive
+from slurm_gpucost.costing.pools import energy_kwh, parts
+from slurm_gpucost.costing.rates import Derivation, derive
 from slurm_gpucost.domain.errors import UsageError
-from slurm_gpucost.domain.units import decimal_text
+from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Pool, Settings
 
@@ -55,27 +56,32 @@ def derivations(settings: Settings, month: str) -> list[Derivation]:
 
 
 def _derived(settings: Settings, pool: Pool, month: str) -> list[Derivation]:
-    start_ms = period_in(month, pool).start_ms
-    first_day = datetime.fromtimestamp(start_ms // 1000, UTC).astimezone(pool.timezone).date()
-    costs = PoolCosts(
-        pool.name, pool.pue, pool.tariff_per_kwh, pool.planned_utilization, pool.yearly_costs,
-        sum(sku.devices for sku in pool.skus),
-    )  # fmt: skip
-    return [
-        derive(
-            Asset(
-                sku.name, sku.devices, sku.purchase_price, sku.purchase_date, sku.life_years, sku.residual_value,
-                sku.nameplate_watts,
-            ),
-            costs, first_day, settings.currency,
-        )
-        for sku in pool.skus
-    ]  # fmt: skip
+    first_day = day_of(period_in(month, pool).start_ms, pool)
+    return [derive(pool.costs, sku.name, first_day, settings.currency) for sku in pool.skus]
 
 
-def annual_costs(settings: Settings, pool: Pool, month: str) -> dict[str, Fraction]:
-    """What the devices of each SKU cost a year, by the config for that month."""
-    return {d.sku: d.annual_cost for d in _derived(settings, pool, month)}
+def day_of(at_ms: int, pool: Pool) -> date:
+    """The day of a moment in the pool's zone."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(pool.timezone).date()
+
+
+def period_costs(pool: Pool, period: Period) -> dict[str, Fraction]:
+    """What the devices of each SKU cost in a period, by the config; a part of a day bears its part of the day."""
+    first, last = day_of(period.start_ms, pool), day_of(period.end_ms, pool)
+    begun, over = (_midnight(last + timedelta(days), pool) for days in (0, 1))
+    passed = Fraction(period.end_ms - begun, over - begun)
+    hours = Fraction(period.end_ms - period.start_ms, HOUR_MS)
+    found: dict[str, Fraction] = {}
+    for sku in pool.skus:
+        whole = sum((part.amount for part in parts(pool.costs, sku.name, first, last)), Fraction(0))
+        today = sum((part.amount for part in parts(pool.costs, sku.name, last, last + timedelta(1))), Fraction(0))
+        energy = energy_kwh(pool.costs, sku.name, hours) * pool.costs.tariff_per_kwh
+        found[sku.name] = whole + passed * today + energy
+    return found
+
+
+def _midnight(day: date, pool: Pool) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=pool.timezone).timestamp()) * 1000
 
 
 def priced_segments(
@@ -151,7 +157,7 @@ def derivation_row(settings: Settings, d: Derivation) -> dict[str, Any]:
                 "formula": s.formula,
                 "value": decimal_text(s.value, 4 if s.unit.endswith("GPU-hour") else 2),
                 "unit": s.unit,
-                "sources": [{"file": str(settings.path), "key": key} for key in s.sources],
+                "sources": [{"file": one.file or str(settings.path), "key": one.key} for one in s.sources],
             }
             for s in d.steps
         ],

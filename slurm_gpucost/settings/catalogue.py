@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from slurm_gpucost.costing.items import KINDS
+
 _PLAIN = re.compile(r"-?\d+(\.\d+)?")
 _MOST_DIGITS = 30
 REQUIRED = object()
@@ -85,6 +87,13 @@ def names(value: Any) -> tuple[str, ...]:
     """A list of texts."""
     if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
         raise ValueError('must be a list of texts, like ["a100"]')
+    return tuple(value)
+
+
+def tables(value: Any) -> tuple[dict[str, Any], ...]:
+    """A list of tables."""
+    if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+        raise ValueError("must be a list of tables, like [{date = 2026-01-31, amount = 1000}]")
     return tuple(value)
 
 
@@ -177,13 +186,55 @@ POOL = (
     Setting("tariff_per_kwh", "amount", _AMOUNT, Fraction("0.20"), "Price of a kWh. An assumption: put your contract's."),
     Setting("planned_utilization", "number", partial(number, low=Decimal(0), high=Decimal(1), above=True), Fraction("0.70"),
             "The part of the capacity that is planned to be leased, 0 to 1. The cost is spread over it. An assumption."),
+    Setting("split_by", "text", text, "count",
+            "How what the SKUs of the pool share is split: by `count` of devices, purchase `price` or rated `power`."),
+    Setting("split_decimals", "whole number", partial(whole, low=0), None,
+            "Round the shares to so many decimals of a percent before use, as on paper; exact if not given."),
+    Setting("basis", "text", text, None, "`2cfr200`: the cost principles of 2 CFR 200; the site's own rules if not given."),
+    Setting("recovery_rate", "number", partial(number, low=Decimal(0), high=Decimal(1)), None,
+            "Capital recovery at this interest a year (0.05 is 5 %) instead of depreciation; depreciation if not given."),
+    Setting("fiscal_month", "whole number", partial(whole, low=1), 1, "The month in which the fiscal year begins."),
+    Setting("costs_file", "path", text, None, "A CSV of further costs that finance exports, beside the config or from /; none if not given."),
+)  # fmt: skip
+ASSET = (
+    Setting("tag", "text", text, REQUIRED, "The asset's number in the register."),
+    Setting("sku", "text", text, "", "The SKU that it is of; shared by the pool's SKUs if not given."),
+    Setting("quantity", "whole number", partial(whole, low=1), 1, "How many pieces."),
+    Setting("price", "amount", _AMOUNT, REQUIRED, "Price of all pieces."),
+    Setting("in_service", "date", day, REQUIRED, "First day in service."),
+    Setting("life_years", "number", partial(number, low=Decimal(0), above=True), Fraction(5), "Years of straight-line depreciation."),
+    Setting("residual", "amount", _AMOUNT, Fraction(0), "What all pieces are still worth after that."),
+    Setting("funding", "text", text, "", "Who or which award paid."),
+    Setting("federal_share", "number", partial(number, low=Decimal(0), high=Decimal(1)), Fraction(0),
+            "0 to 1: the part that the federal government paid, which bears no depreciation (2 CFR 200.436)."),
+    Setting("convention", "text", text, "monthly", "`daily`, `monthly` (the month of service counts whole) or `half-year`."),
+    Setting("additions", "list of tables", tables, (), "Later additions, each with `date`, `amount` and `federal_share`: borne by what is left of the life."),
+    Setting("retired", "date", day, None, "The day that it went out of service before its time; never if not given."),
+    Setting("at_retirement", "text", text, "expense", "What is left then: `expense`, charged on that day, or `stop`, charged to nobody."),
+)  # fmt: skip
+ADDITION = (
+    Setting("date", "date", day, REQUIRED, "The day it was added."),
+    Setting("amount", "amount", _AMOUNT, REQUIRED, "What it cost."),
+    Setting("federal_share", "number", partial(number, low=Decimal(0), high=Decimal(1)), Fraction(0), "As of the asset."),
+)  # fmt: skip
+COST = (
+    Setting("name", "text", text, REQUIRED, "Its name, as `rates explain` shows it."),
+    Setting("kind", "text", text, REQUIRED, f"One of {', '.join(KINDS)}."),
+    Setting("amount", "amount", partial(number, low=Decimal(-10**15)), REQUIRED, "Net of tax; of staff: of one full-time equivalent; of credits and rebates below 0."),
+    Setting("per", "text", text, "year", "`year`, `month` or `once`."),
+    Setting("from", "date", day, None, "The first day that it counts; always did if not given."),
+    Setting("until", "date", day, None, "The first day that it counts no more; for ever if not given."),
+    Setting("months", "whole number", partial(whole, low=1), None, "Of what comes once: the months that it is spread over; from `from` to `until` if not given."),
+    Setting("fte", "number", _AMOUNT, Fraction(1), "Full-time equivalents."),
+    Setting("share", "number", partial(number, low=Decimal(0), high=Decimal(1)), Fraction(1), "0 to 1: the part that this pool causes."),
+    Setting("key", "text", text, "", "How it is split among the SKUs: `count`, `price` or `power`; as the pool says if not given."),
 )  # fmt: skip
 SKU = (
     Setting("gres_types", "list of texts", names, INHERIT, "GRES types as in AllocTRES (`gres/gpu:TYPE`); the SKU's name if not given."),
     Setting("nvml_names", "list of texts", names, (), "Device names as `nvidia-smi -L` prints them; * stands for anything."),
     Setting("devices", "whole number", partial(whole, low=1), REQUIRED, "How many there are."),
-    Setting("purchase_price", "amount", _AMOUNT, REQUIRED, "Price of one device with its share of the host and network."),
-    Setting("purchase_date", "date", day, REQUIRED, "First day in service: depreciation runs from it."),
+    Setting("purchase_price", "amount", _AMOUNT, None, "Price of one device with its share of the host and network; the prices of its [[pools.NAME.assets]] if not given."),
+    Setting("purchase_date", "date", day, None, "First day in service: depreciation runs from it; those of its assets if not given."),
     Setting("life_years", "number", partial(number, low=Decimal(0), above=True), Fraction(5),
             "Years of straight-line depreciation. Five is common for computers; ask your finance office."),
     Setting("residual_value", "amount", _AMOUNT, Fraction(0), "What one device is still worth after that."),

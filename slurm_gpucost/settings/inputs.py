@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from slurm_gpucost.settings.catalogue import POOL, SKU
+from dataclasses import fields
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+from slurm_gpucost.costing.capital import Asset
+from slurm_gpucost.costing.items import CostItem
+from slurm_gpucost.settings.catalogue import SKU
 from slurm_gpucost.settings.model import Pool
 from slurm_gpucost.settings.template import toml
 
 
 def inputs_of(pool: Pool) -> dict[str, str]:
-    """Key -> TOML text."""
-    prefix = f"pools.{pool.name}"
-    found = {
-        f"{prefix}.{setting.key}": toml(getattr(pool, setting.key)) for setting in POOL if setting.key != "timezone"
+    """Key -> TOML text; assets and further costs by tag and name, for their places in a list or a file may change."""
+    prefix, costs = f"pools.{pool.name}", pool.costs
+    own: dict[str, Any] = {
+        "timezone": pool.timezone.key,
+        "pue": costs.pue,
+        "tariff_per_kwh": costs.tariff_per_kwh,
+        "planned_utilization": costs.planned_utilization,
+        "split_by": costs.key,
+        "split_decimals": costs.decimals,
+        "basis": costs.capital.basis,
+        "recovery_rate": costs.capital.recovery_rate,
     }
-    found[f"{prefix}.timezone"] = toml(pool.timezone.key)
-    found |= {f"{prefix}.yearly_costs.{name}": toml(amount) for name, amount in pool.yearly_costs}
+    found = {f"{prefix}.{key}": value for key, value in own.items()}
     for sku in pool.skus:
-        found |= {f"{prefix}.skus.{sku.name}.{setting.key}": toml(getattr(sku, setting.key)) for setting in SKU}
-    return found
+        found |= {f"{prefix}.skus.{sku.name}.{setting.key}": getattr(sku, setting.key) for setting in SKU}
+    simple = {sku.name for sku in pool.skus if sku.purchase_price is not None}
+    for asset in costs.capital.assets:
+        if asset.tag not in simple:
+            found |= _fields(f"{prefix}.assets.{asset.tag}", asset)
+    for item in costs.items:
+        found |= _fields(f"{prefix}.costs.{item.name}", item)
+    return {key: _text(value) for key, value in found.items() if value not in (None, "", ())}
+
+
+def _fields(prefix: str, one: Asset | CostItem) -> dict[str, Any]:
+    return {f"{prefix}.{field.name.rstrip('_')}": getattr(one, field.name) for field in fields(one)}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple) and not all(isinstance(one, str) for one in value):
+        return str(value)
+    return toml(value) if isinstance(value, (str, int, Fraction, date, tuple)) else str(value)

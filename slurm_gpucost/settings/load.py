@@ -7,14 +7,13 @@ import os
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.domain.errors import ConfigError
-from slurm_gpucost.settings import catalogue
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
+from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
 
 DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
@@ -126,29 +125,22 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        values = self.read(data, POOL, prefix, ("yearly_costs", "skus"))
-        costs: list[tuple[str, Fraction]] = []
-        for item, amount in self.table(data.get("yearly_costs", {}), f"{prefix}yearly_costs").items():
-            try:
-                costs.append((item, catalogue.number(amount, low=Decimal(0))))
-            except ValueError as error:
-                self.fault(f"{prefix}yearly_costs.{item}", str(error))
+        values = self.read(data, POOL, prefix, ("yearly_costs", "skus", "assets", "costs"))
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
             for sku, table in self.table(data.get("skus", {}), f"{prefix}skus").items()
         )
         if not skus:
             self.fault(f"{prefix}skus", f"is missing: at least one [{prefix}skus.SKU] is needed")
-        nil = Fraction(0)
+        costs = costs_of(self, name, values, data, skus)
         return Pool(
-            name, values.get("timezone", zone), values.get("pue", nil), values.get("tariff_per_kwh", nil),
-            values.get("planned_utilization", nil), tuple(costs), skus,
-        )  # fmt: skip
+            name, values.get("timezone", zone), costs.pue, costs.tariff_per_kwh, costs.planned_utilization, skus, costs
+        )
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
         values: dict[str, Any] = self.read(data, SKU, prefix)
         values.setdefault("gres_types", (name,))
-        if "purchase_price" in values and values.get("residual_value", 0) > values["purchase_price"]:
+        if values.get("residual_value", 0) > (values.get("purchase_price") or values.get("residual_value", 0)):
             self.fault(f"{prefix}residual_value", "is above purchase_price")
         complete: dict[str, Any] = {s.key: values.get(s.key) for s in SKU}
         return Sku(name=name, **complete)

@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.costing.pools import PoolCosts
+
 
 @dataclass(frozen=True)
 class Sku:
@@ -18,8 +20,9 @@ class Sku:
     gres_types: tuple[str, ...]
     nvml_names: tuple[str, ...]
     devices: int
-    purchase_price: Fraction
-    purchase_date: date
+    purchase_price: Fraction | None
+    """None: its assets are listed one by one."""
+    purchase_date: date | None
     life_years: Fraction
     residual_value: Fraction
     nameplate_watts: Fraction
@@ -36,8 +39,9 @@ class Pool:
     pue: Fraction
     tariff_per_kwh: Fraction
     planned_utilization: Fraction
-    yearly_costs: tuple[tuple[str, Fraction], ...]
     skus: tuple[Sku, ...]
+    costs: PoolCosts
+    """All that they cost, from wherever the config names it."""
 
 
 @dataclass(frozen=True)

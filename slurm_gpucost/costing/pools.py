@@ -1,0 +1,155 @@
+"""What the devices of a pool cost in a time, part by part, each with its sources. Pure, exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+from typing import NamedTuple
+
+from slurm_gpucost.costing import items as cost_items
+from slurm_gpucost.costing.capital import Asset, end_of_life
+from slurm_gpucost.costing.exact import number_text
+from slurm_gpucost.costing.items import CostItem
+from slurm_gpucost.costing.register import Capital, charge
+from slurm_gpucost.costing.spans import add_months, years_at
+from slurm_gpucost.costing.split import shares
+
+
+class Source(NamedTuple):
+    """Where a number stands."""
+
+    key: str
+    file: str = ""
+    """'': in the config."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices of one SKU."""
+
+    sku: str
+    count: int
+    nameplate_watts: Fraction
+    """Of one device with its share of the host."""
+
+
+@dataclass(frozen=True)
+class PoolCosts:
+    """All that a pool's devices cost, and how what they share is split among them."""
+
+    pool: str
+    devices: tuple[Devices, ...]
+    capital: Capital
+    items: tuple[CostItem, ...]
+    pue: Fraction
+    tariff_per_kwh: Fraction
+    planned_utilization: Fraction
+    key: str = "count"
+    """How shared costs are split that name no key of their own, see :mod:`slurm_gpucost.costing.split`."""
+    decimals: int | None = None
+    fiscal_month: int = 1
+    """The month in which a year begins."""
+    sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
+    """Of assets by ``asset:TAG``, of items by ``item:NAME``."""
+
+    def of(self, sku: str) -> Devices:
+        """The devices of a SKU of this pool."""
+        return next(one for one in self.devices if one.sku == sku)
+
+
+class Part(NamedTuple):
+    """A part of what a SKU's devices cost in a time."""
+
+    label: str
+    formula: str
+    amount: Fraction
+    sources: tuple[Source, ...]
+    by_months: bool
+    """Every month bears the same, whatever its length; else every day of a year."""
+    note: str = ""
+
+
+def yearly(costs: PoolCosts, sku: str, first_day: date) -> Iterator[Part]:
+    """What a year costs at the pace of the month of ``first_day``, without energy.
+
+    So no month of a life is dearer than another, and what ends with a month is not in the next one's pace.
+    """
+    start = first_day.replace(day=1)
+    end = add_months(start, 1)
+    for part in parts(costs, sku, start, end):
+        span = years_between(start, end, costs.fiscal_month)
+        yield part._replace(amount=part.amount * 12 if part.by_months else part.amount / span)
+
+
+def parts(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
+    """What the devices of a SKU cost in [start, end), without energy; parts of 0 too. Additive over any split of it."""
+    for asset in costs.capital.assets:
+        if asset.sku in ("", sku):
+            yield _of_asset(costs, asset, sku, start, end)
+    for item in costs.items:
+        share, how = _share(costs, sku, item.key)
+        where = costs.sources.get(f"item:{item.name}", ())
+        told = f"{number_text(item.amount)} per {item.per}" if item.per != "once" else number_text(item.amount)
+        if item.fte != 1 or item.share != 1:
+            told += f" x {number_text(item.fte)} FTE x {number_text(item.share)}"
+        amount = cost_items.cost(item, start, end) * share
+        yield Part(item.name.capitalize(), told + how, amount, where, item.per == "month" or item.months is not None)
+
+
+def years_between(start: date, end: date, fiscal_month: int) -> Fraction:
+    """Years from day to day: the days of a year weigh the same."""
+    first, last = (years_at(Fraction(day.toordinal()), fiscal_month) for day in (start, end))
+    return last - first
+
+
+def energy_kwh(costs: PoolCosts, sku: str, hours: Fraction | int) -> Fraction:
+    """At rated power, with the site's overhead."""
+    one = costs.of(sku)
+    return one.count * one.nameplate_watts * hours / 1000 * costs.pue
+
+
+def _of_asset(costs: PoolCosts, asset: Asset, sku: str, start: date, end: date) -> Part:
+    share, how = (Fraction(1), "") if asset.sku else _share(costs, sku, "")
+    amount = charge(costs.capital, asset, start, end) * share
+    over = end_of_life(asset)
+    base = (
+        f"({number_text(asset.price)} - {number_text(asset.residual)})" if asset.residual else number_text(asset.price)
+    )
+    told = f"{base} over {number_text(asset.life_years)} years from {asset.in_service}, {asset.convention}{how}"
+    if asset.federal_share:
+        told += f", less the federal share of {number_text(asset.federal_share)}"
+    if asset.retired:
+        told += f", retired {asset.retired}"
+    if costs.capital.recovery_rate is not None:
+        told += f", capital recovery at {number_text(costs.capital.recovery_rate)}"
+    label = "Depreciation" if asset.tag == sku else f"Depreciation of {asset.tag}"
+    note = ""
+    if start >= over:
+        note = f"{asset.tag} is written off since {over}: the rate bears no depreciation of it any more"
+    elif start < asset.in_service:
+        note = f"the time begins before {asset.tag} was in service ({asset.in_service}); check that date"
+    return Part(label, told, amount, costs.sources.get(f"asset:{asset.tag}", ()), asset.convention == "monthly", note)
+
+
+def _share(costs: PoolCosts, sku: str, key: str) -> tuple[Fraction, str]:
+    """(the SKU's part of what the pool shares, how it comes about)."""
+    if len(costs.devices) == 1:
+        return Fraction(1), ""
+    key = key or costs.key
+    found = shares({one.sku: weight(costs, one, key) for one in costs.devices}, costs.decimals)[sku]
+    if key == "count" and costs.decimals is None:
+        return found, f" x {costs.of(sku).count}/{sum(one.count for one in costs.devices)} devices"
+    return found, f" x {number_text(found)} by {key}"
+
+
+def weight(costs: PoolCosts, one: Devices, key: str) -> Fraction:
+    """What a SKU's devices weigh by a key. ValueError for one that the config gives no numbers for."""
+    if key == "count":
+        return Fraction(one.count)
+    if key == "price":
+        return sum((asset.price for asset in costs.capital.assets if asset.sku == one.sku), Fraction(0))
+    if key == "power":
+        return one.count * one.nameplate_watts
+    raise ValueError(f"'{key}' cannot split costs among SKUs; write count, price or power")

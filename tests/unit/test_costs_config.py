@@ -1,0 +1,196 @@
+"""Assets, further costs and a CSV of finance's in the config: read exactly, and every fault by its file and key."""
+
+from __future__ import annotations
+
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from slurm_gpucost.domain.errors import ConfigError
+from slurm_gpucost.services.rates import explain
+from slurm_gpucost.settings import Settings, load
+from slurm_gpucost.settings.inputs import inputs_of
+
+F = Fraction
+TOP = 'cluster = "alpha"\ntimezone = "Europe/Berlin"\ncurrency = "EUR"\n'
+POOL = """
+[pools.main]
+pue = 1
+tariff_per_kwh = 0
+planned_utilization = 1
+{pool}
+[pools.main.skus.a100]
+devices = 8
+{a100}
+[pools.main.skus.h100]
+devices = 2
+nameplate_watts = 700
+"""
+ASSETS = """
+[[pools.main.assets]]
+tag = "HPC-17"
+sku = "a100"
+quantity = 8
+price = "96000.00"
+in_service = 2025-01-01
+[[pools.main.assets]]
+tag = "HPC-18"
+sku = "h100"
+quantity = 2
+price = 60000
+residual = 10000
+in_service = 2025-07-15
+life_years = 4
+federal_share = 0.5
+funding = "award 7"
+[[pools.main.assets]]
+tag = "racks"
+price = 12000
+in_service = 2020-01-01
+life_years = 10
+"""
+COSTS = """
+[[pools.main.costs]]
+name = "operators"
+kind = "staff"
+amount = 80000
+fte = 1.5
+share = 0.25
+[[pools.main.costs]]
+name = "racks' power feed"
+kind = "energy-standing"
+amount = 500
+per = "month"
+key = "power"
+"""
+CSV = """name,kind,amount,per,from,until,pool
+maintenance,contract,3650,year,2026-01-01,2027-01-01,main
+other,space,1,year,,,else
+"""
+
+
+def written(folder: Path, *more: str, pool: str = "", a100: str = "") -> Path:
+    path = folder / "gpucost.toml"
+    path.write_text(TOP + POOL.format(pool=pool, a100=a100) + "".join(more), encoding="utf-8")
+    return path
+
+
+def faults(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return [fault.removeprefix(f"{path}: ") for fault in caught.value.faults]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "costs.csv").write_text(CSV, encoding="utf-8")
+    return load(written(tmp_path, ASSETS, COSTS, pool='costs_file = "costs.csv"'))
+
+
+def test_every_cost_stands_in_the_derivation_with_its_file_and_key(settings: Settings, tmp_path: Path) -> None:
+    a100, h100 = explain(settings, "2026-03")
+    steps = {step["label"]: step for step in a100["steps"]}
+    by_hand = {
+        "Depreciation of HPC-17": "19200.00",  # 96,000 / 5
+        "Depreciation of racks": "960.00",  # 12,000 / 10 x 8/10
+        "Operators": "24000.00",  # 80,000 x 1.5 x 0.25 x 8/10
+        "Racks' power feed": "4173.91",  # 500 x 12 x 8 x 400 / (8 x 400 + 2 x 700)
+        "Maintenance": "2920.00",  # 3,650 x 8/10
+        "Annual cost": "51253.91",
+    }
+    assert {label: steps[label]["value"] for label in by_hand} == by_hand
+    assert steps["Maintenance"]["sources"] == [{"file": str(tmp_path / "costs.csv"), "key": "line 2"}]
+    assert steps["Depreciation of HPC-17"]["sources"] == [
+        {"file": str(settings.path), "key": "pools.main.assets.0.price (HPC-17)"}
+    ]
+    # half of (60,000 - 10,000) / 4 is the government's
+    assert {s["label"]: s["value"] for s in h100["steps"]}["Depreciation of HPC-18"] == "6250.00"
+
+
+def test_all_of_it_is_frozen_with_what_is_published(settings: Settings) -> None:
+    inputs = inputs_of(settings.pools[0])
+    assert inputs["pools.main.assets.HPC-18.federal_share"] == "0.5"
+    assert inputs["pools.main.costs.maintenance.amount"] == "3650"
+    assert inputs["pools.main.costs.operators.fte"] == "1.5"
+    assert not any(key.startswith("pools.main.costs.other") for key in inputs), "of another pool"
+
+
+def test_the_simple_keys_are_an_asset_too(tmp_path: Path) -> None:
+    settings = load(
+        written(
+            tmp_path,
+            "purchase_price = 30000\npurchase_date = 2026-01-01\n",
+            a100="purchase_price = 12000\npurchase_date = 2024-01-01\nresidual_value = 2000",
+        )
+    )
+    a100, _ = settings.pools[0].costs.capital.assets
+    assert (a100.price, a100.residual, a100.in_service, a100.quantity) == (F(96000), F(16000), date(2024, 1, 1), 8)
+
+
+def test_every_fault_is_named_in_one_go(tmp_path: Path) -> None:
+    (tmp_path / "costs.csv").write_text("name,kind,amount,per\nx,contract,1e3,year\n", encoding="utf-8")
+    wrong = """
+[[pools.main.assets]]
+tag = "HPC-17"
+sku = "a10"
+price = 10
+residual = 11
+in_service = 2025-01-01
+life_years = -5
+[[pools.main.assets]]
+tag = "HPC-17"
+sku = "a100"
+price = 1
+in_service = 2025-01-01
+convention = "weekly"
+retired = 2024-01-01
+[[pools.main.costs]]
+name = "power"
+kind = "powr"
+amount = -1
+[[pools.main.costs]]
+name = "rent"
+kind = "space"
+amount = 1
+key = "hours"
+"""
+    path = written(
+        tmp_path, wrong, pool='costs_file = "costs.csv"\nbasis = "2cfr200"\nrecovery_rate = 0.05\nsplit_by = "luck"'
+    )
+    found = faults(path)
+    for start, word in {
+        "pools.main.assets.0.life_years": "must be above 0",
+        "pools.main.assets.0.residual": "more than the price",
+        "pools.main.assets.1.tag": "is the tag of assets.0 already",
+        "pools.main.assets.1.convention": "'weekly' is unknown",
+        "pools.main.assets.1.retired": "must come after in_service",
+        "pools.main.costs.0.kind": "'powr' is unknown",
+        "pools.main.costs: 'hours'": "write count, price, power",
+        "pools.main.costs_file": "line 2: amount: '1e3' is no number",
+        "pools.main.recovery_rate": "2 CFR 200.449",
+        "pools.main.split_by": "'luck' cannot split",
+        "pools.main.assets: 'a10'": "is no SKU of the pool",
+        "pools.main.skus.h100.purchase_price": "is missing",
+    }.items():
+        assert any(fault.startswith(start) and word in fault for fault in found), f"{start}: {found}"
+
+
+@pytest.mark.parametrize(
+    ("a100", "fault"),
+    [
+        ("purchase_price = 5", "pools.main.skus.a100.purchase_date: is missing: give both, or list its assets"),
+        (
+            "purchase_date = 2026-01-01",
+            "pools.main.skus.a100.purchase_price: is missing: give both, or list its assets",
+        ),
+    ],
+)
+def test_half_a_price_is_none(tmp_path: Path, a100: str, fault: str) -> None:
+    assert fault in faults(written(tmp_path, ASSETS, a100=a100))
+
+
+def test_a_csv_that_is_not_there(tmp_path: Path) -> None:
+    (fault,) = faults(written(tmp_path, ASSETS, pool='costs_file = "none.csv"'))
+    assert fault == f"pools.main.costs_file: {tmp_path}/none.csv: cannot be read (No such file or directory)"
