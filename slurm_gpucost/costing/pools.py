@@ -74,13 +74,27 @@ class Part(NamedTuple):
 def yearly(costs: PoolCosts, sku: str, first_day: date) -> Iterator[Part]:
     """What a year costs at the pace of the month of ``first_day``, without energy.
 
-    So no month of a life is dearer than another, and what ends with a month is not in the next one's pace.
+    So no month of a life is dearer than another, and what ends with a month is not in the next one's pace. What a SKU
+    was bought for as a whole counts before its date, too: its devices were there, for the config knows no other number.
     """
-    start = first_day.replace(day=1)
-    end = add_months(start, 1)
-    for part in parts(costs, sku, start, end):
+
+    def pace(part: Part, start: date, end: date) -> Part:
         span = years_between(start, end, costs.fiscal_month)
-        yield part._replace(amount=part.amount * 12 if part.by_months else part.amount / span)
+        return part._replace(amount=part.amount * 12 if part.by_months else part.amount / span)
+
+    start = first_day.replace(day=1)
+    for asset in costs.capital.assets:
+        if asset.sku in ("", sku):
+            begin = max(start, asset.in_service.replace(day=1)) if asset.tag == sku else start
+            end = add_months(begin, 1)
+            part = _of_asset(costs, asset, sku, begin, end)
+            if begin > start:
+                part = part._replace(
+                    note=f"{start:%Y-%m} is before {asset.tag} was bought ({asset.in_service}); check that date"
+                )
+            yield pace(part, begin, end)
+    for part in _of_items(costs, sku, start, add_months(start, 1)):
+        yield pace(part, start, add_months(start, 1))
 
 
 def parts(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
@@ -88,6 +102,10 @@ def parts(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
     for asset in costs.capital.assets:
         if asset.sku in ("", sku):
             yield _of_asset(costs, asset, sku, start, end)
+    yield from _of_items(costs, sku, start, end)
+
+
+def _of_items(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
     for item in costs.items:
         share, how = _share(costs, sku, item.key)
         where = costs.sources.get(f"item:{item.name}", ())
@@ -95,7 +113,8 @@ def parts(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
         if item.fte != 1 or item.share != 1:
             told += f" x {number_text(item.fte)} FTE x {number_text(item.share)}"
         amount = cost_items.cost(item, start, end) * share
-        yield Part(item.name.capitalize(), told + how, amount, where, item.per == "month" or item.months is not None)
+        by_months = item.per == "month" or item.months is not None
+        yield Part(item.name.capitalize(), told + how, amount, where, by_months)
 
 
 def years_between(start: date, end: date, fiscal_month: int) -> Fraction:
@@ -128,8 +147,6 @@ def _of_asset(costs: PoolCosts, asset: Asset, sku: str, start: date, end: date) 
     note = ""
     if start >= over:
         note = f"{asset.tag} is written off since {over}: the rate bears no depreciation of it any more"
-    elif start < asset.in_service:
-        note = f"the time begins before {asset.tag} was in service ({asset.in_service}); check that date"
     return Part(label, told, amount, costs.sources.get(f"asset:{asset.tag}", ()), asset.convention == "monthly", note)
 
 

@@ -94,6 +94,13 @@ def test_a_written_off_device_bears_no_depreciation_and_it_is_said(first_day: da
     assert [("written off since 2029-03-01" in note) for note in derivation.notes] == [True] * (depreciation == 0)
 
 
+@pytest.mark.parametrize("first_day", [date(2020, 1, 1), date(2024, 2, 29)])
+def test_before_it_was_bought_the_price_is_the_same_and_the_date_is_doubted(first_day: date) -> None:
+    derivation = derive(first_day)
+    assert derivation.rate == BY_HAND["Rate"]
+    assert ["bought (2024-03-01); check that date" in note for note in derivation.notes] == [True]
+
+
 @given(st.dates(date(2024, 3, 1), date(2029, 2, 28)))
 def test_no_month_of_the_life_is_dearer_than_another(first_day: date) -> None:
     assert derive(first_day).rate == BY_HAND["Rate"]
