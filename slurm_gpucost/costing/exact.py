@@ -1,4 +1,6 @@
-"""The guard at the door of money: integers and Fractions come in, floats do not."""
+"""The guard at the door of money: integers and Fractions come in; a float has lost its cents already, and would stay
+unseen (Fraction * float is a float).
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,32 @@ from fractions import Fraction
 from slurm_gpucost.domain.units import decimal_text
 
 
-def exact(what: str, value: object) -> Fraction:
-    """``value`` as a Fraction. TypeError for what is neither int nor Fraction: a float has lost its cents already."""
-    if isinstance(value, Fraction):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
+def exact(value: object, name: str) -> Fraction:
+    """``value`` as a Fraction. Raises TypeError for a float and for all else that is not exact."""
+    if isinstance(value, int | Fraction) and not isinstance(value, bool):
         return Fraction(value)
-    raise TypeError(f"{what} must be an int or a Fraction, not {type(value).__name__}")
+    raise TypeError(f"{name} must be an int or a Fraction, not {type(value).__name__}")
+
+
+def whole(value: object, name: str) -> int:
+    """``value``, an integer (like milliseconds). Raises TypeError for all else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+
+
+def time_span(start_ms: object, end_ms: object) -> tuple[int, int]:
+    """Both ends in ms UTC. Raises TypeError if one is no integer, ValueError if the end is before the start."""
+    start, end = whole(start_ms, "start_ms"), whole(end_ms, "end_ms")
+    if end < start:
+        raise ValueError(f"a time ends at {end} ms, before it begins at {start} ms")
+    return start, end
 
 
 def keep_exact(item: object, *fields: str) -> None:
     """Turns numbers of a frozen dataclass into Fractions, for its ``__post_init__``. TypeError as :func:`exact`."""
     for field in fields:
-        object.__setattr__(item, field, exact(field, getattr(item, field)))
+        object.__setattr__(item, field, exact(getattr(item, field), field))
 
 
 def number_text(value: Fraction) -> str:

@@ -44,7 +44,7 @@ def recovery_factor(rate: Fraction | int, years: Fraction | int) -> Fraction:
     years that are not whole or below 1. Source: the factor (A/P, i, n) of any table of discrete compounding; ASTM
     E917 calls it uniform capital recovery.
     """
-    i, n = exact("rate", rate), exact("years", years)
+    i, n = exact(rate, "rate"), exact(years, "years")
     if i < 0:
         raise ValueError(f"a rate of interest cannot be negative ({i})")
     if n < 1 or n.denominator != 1:
@@ -60,9 +60,9 @@ def capital_recovery(
 
     (price - residual / (1+i)^n) x recovery factor, in the currency a year. Errors as :func:`recovery_factor`.
     """
-    i, factor = exact("rate", rate), recovery_factor(rate, years)
-    discounted: Fraction = exact("residual", residual) / (1 + i) ** int(years)
-    return (exact("price", price) - discounted) * factor
+    i, factor = exact(rate, "rate"), recovery_factor(rate, years)
+    discounted: Fraction = exact(residual, "residual") / (1 + i) ** int(years)
+    return (exact(price, "price") - discounted) * factor
 
 
 def recovery(asset: Asset, rate: Fraction | int, start: date, end: date) -> Fraction:

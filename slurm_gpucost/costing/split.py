@@ -23,7 +23,7 @@ def shares(weights: Mapping[str, Fraction], decimals: int | None = None) -> dict
     ``decimals``: those of the percentages; None: exact. What rounding down leaves goes to those with the largest
     remainders, ties in order of their names. TypeError for a float; ValueError for what :func:`faults` names.
     """
-    given = {taker: exact(f"the weight of {taker}", weight) for taker, weight in weights.items()}
+    given = {taker: exact(weight, f"the weight of {taker}") for taker, weight in weights.items()}
     for _, sentence in faults("", given, decimals):
         raise ValueError(sentence)
     total = sum(given.values(), Fraction(0))
@@ -36,8 +36,8 @@ def shares(weights: Mapping[str, Fraction], decimals: int | None = None) -> dict
 
 def split(amount: Fraction | int, parts: Mapping[str, Fraction]) -> dict[str, Fraction]:
     """The amount in these parts, exact: what they total is the amount. ValueError where the parts do not total 1."""
-    whole = exact("amount", amount)
-    if sum((exact(taker, part) for taker, part in parts.items()), Fraction(0)) != 1:
+    whole = exact(amount, "amount")
+    if sum((exact(part, taker) for taker, part in parts.items()), Fraction(0)) != 1:
         raise ValueError("the parts do not total 1")
     return {taker: whole * part for taker, part in parts.items()}
 
