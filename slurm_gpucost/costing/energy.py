@@ -11,12 +11,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from slurm_gpucost.costing.exact import exact, time_span, whole
-from slurm_gpucost.costing.tariff import Tariff, price_segments
+from slurm_gpucost.costing.exact import exact, time_span
+from slurm_gpucost.costing.tariff import Tariff
+from slurm_gpucost.costing.terms import Pue, Terms, terms
 from slurm_gpucost.domain.units import MJ_PER_KWH
 
 GRAMS_PER_KG = 1000
@@ -28,22 +28,6 @@ class EnergyWindow(NamedTuple):
     start_ms: int
     end_ms: int
     energy_mj: int | Fraction
-
-
-class Pue(NamedTuple):
-    """A PUE, and the ms UTC from which it holds until the next."""
-
-    since_ms: int
-    pue: Fraction
-
-
-class Terms(NamedTuple):
-    """[start, end) in ms UTC, and the price of a kWh and the PUE in it."""
-
-    start_ms: int
-    end_ms: int
-    price: Fraction
-    pue: Fraction
 
 
 class EnergyLine(NamedTuple):
@@ -72,59 +56,34 @@ class Emissions(NamedTuple):
     kg_co2e: Fraction
 
 
-def pue_faults(pue: Sequence[Pue]) -> list[tuple[str, str]]:
-    """All that is wrong with a list of PUEs, each as (key relative to it, sentence)."""
-    found = [] if pue else [("", "there is none; without a site's own figure, say 1")]
-    for number, one in enumerate(pue):
-        if exact(one.pue, "pue") < 1:
-            found.append((f"{number}.pue", "is below 1: a site draws at least what its machines draw"))
-    for number, (before, after) in enumerate(pairwise(pue), 1):
-        if whole(after.since_ms, "since_ms") <= before.since_ms:
-            found.append((f"{number}.from", "is not after the one before it"))
-    return found
-
-
-def terms(tariff: Tariff, pue: Sequence[Pue], zone: ZoneInfo, start_ms: int, end_ms: int) -> list[Terms]:
-    """Price and PUE in [start_ms, end_ms), in order, without a gap: what ``energy_lines`` wants, once for a period.
-
-    Raises ValueError for a tariff or PUEs at fault, and for a time before the first of either.
-    """
-    start_ms, end_ms = time_span(start_ms, end_ms)
-    if wrong := pue_faults(pue):
-        raise ValueError("; ".join(f"pue.{key}: {what}" for key, what in wrong))
-    if start_ms < pue[0].since_ms and start_ms < end_ms:
-        raise ValueError(f"the first PUE holds from {pue[0].since_ms} ms on: there is none for {start_ms} ms")
-    starts = [one.since_ms for one in pue]
-    found = []
-    for since, until, price in price_segments(tariff, start_ms, end_ms, zone):
-        inside = starts[bisect_right(starts, since) : bisect_right(starts, until - 1)]
-        for low, high in pairwise([since, *inside, until]):
-            found.append(Terms(low, high, price, Fraction(pue[bisect_right(starts, low) - 1].pue)))
-    return found
-
-
-def energy_lines(windows: Iterable[EnergyWindow], terms: Sequence[Terms]) -> list[EnergyLine]:
-    """The energy by price and PUE, in order of these. ``terms`` must cover the windows, else ValueError."""
-    starts = [one.start_ms for one in terms]
-    drawn: dict[tuple[Fraction, Fraction], Fraction | int] = {}
+def energy_lines(windows: Iterable[EnergyWindow], during: Sequence[Terms]) -> list[EnergyLine]:
+    """The energy by price and PUE, in order of these. ``during`` must cover the windows, else ValueError."""
+    starts = [one.start_ms for one in during]
+    drawn: list[int | Fraction] = [0] * len(during)
     for window in windows:
         start, end = time_span(window.start_ms, window.end_ms)
         energy = window.energy_mj if type(window.energy_mj) is int else exact(window.energy_mj, "energy_mj")
         if start == end or energy < 0:
             raise ValueError(f"{energy} mJ in {end - start} ms: a window has some length and no negative energy")
         at = bisect_right(starts, start) - 1
-        if at < 0 or end > terms[-1].end_ms:
-            raise ValueError(f"the prices do not cover the window from {start} to {end} ms")
-        while at < len(terms) and terms[at].start_ms < end:
-            one = terms[at]
-            here = min(end, one.end_ms) - max(start, one.start_ms)
-            part = energy if here == end - start else Fraction(energy * here, end - start)
-            key = (one.price, one.pue)
-            drawn[key] = drawn.get(key, 0) + part
+        if at >= 0 and end <= during[at].end_ms:
+            drawn[at] += energy
+            continue
+        left = end - start
+        while 0 <= at < len(during) and starts[at] < end:
+            here = max(0, min(end, during[at].end_ms) - max(start, starts[at]))
+            drawn[at] += Fraction(energy * here, end - start)
+            left -= here
             at += 1
+        if left:
+            raise ValueError(f"the terms do not cover the window from {start} to {end} ms")
+    sums: dict[tuple[Fraction, Fraction], int | Fraction] = {}
+    for one, energy in zip(during, drawn, strict=True):
+        if energy:
+            sums[one.price, one.pue] = sums.get((one.price, one.pue), 0) + energy
     return [
         EnergyLine(price, pue, kwh, kwh * price)
-        for (price, pue), energy in sorted(drawn.items())
+        for (price, pue), energy in sorted(sums.items())
         for kwh in [energy * pue / MJ_PER_KWH]
     ]
 
