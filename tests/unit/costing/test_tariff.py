@@ -9,7 +9,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.costing.bands import Band
@@ -43,6 +43,7 @@ def cases(draw: st.DrawFn) -> tuple[Tariff, int, int, ZoneInfo]:
     return draw(tariffs(local(middle, zone).date())), start, end, zone
 
 
+@settings(deadline=None)
 @given(cases())
 def test_segments_cover_the_time_to_the_millisecond_at_the_price_on_the_clock(
     case: tuple[Tariff, int, int, ZoneInfo],
@@ -69,6 +70,7 @@ def test_segments_cover_the_time_to_the_millisecond_at_the_price_on_the_clock(
         assert here.end_ms >= min(minute + MINUTE_MS, end), "prices change on whole minutes only"
 
 
+@settings(deadline=None)
 @given(cases(), st.data())
 def test_asking_in_two_parts_gives_the_same_prices(
     case: tuple[Tariff, int, int, ZoneInfo], data: st.DataObject
