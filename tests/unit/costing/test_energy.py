@@ -67,6 +67,17 @@ def test_lines_say_how_much_was_drawn_at_which_price_and_pue() -> None:
     assert mean_pue([]) == 1
 
 
+def test_terms_change_where_price_or_pue_does() -> None:
+    one, two, noon, evening = Fraction(1), Fraction(2), utc("2026-06-06T10:00"), utc("2026-06-06T20:00")
+    start, end = utc("2026-06-06T09:00"), utc("2026-06-06T21:00")
+    pue = [Pue(0, one), Pue(noon, two), Pue(evening, one), Pue(end, two)]
+    assert terms(day_and_night(DAY, NIGHT), pue, BERLIN, start, end) == [
+        Terms(start, noon, DAY, one),
+        Terms(noon, evening, DAY, two),
+        Terms(evening, end, NIGHT, one),
+    ]
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Tariff, list[EnergyWindow], list[Pue], ZoneInfo]:
     name = draw(st.sampled_from(ZONES))

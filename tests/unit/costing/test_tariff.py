@@ -157,6 +157,19 @@ def test_a_night_belongs_to_the_days_on_which_its_hours_lie() -> None:
     ]
 
 
+@pytest.mark.parametrize("year", [2026, 2027, 2028])
+def test_a_season_begins_and_ends_on_its_dates_in_leap_years_and_others(year: int) -> None:
+    bands = (Band(DAY, seasons=("03-01..09-30",)), Band(NIGHT, seasons=("10-01..02-29",)))
+    tariff = Tariff((Version(date(2020, 1, 1), bands),))
+    found = list(price_segments(tariff, utc(f"{year}-01-01T00:00"), utc(f"{year + 1}-01-01T00:00"), BERLIN))
+    last_of_february = 29 if year == 2028 else 28
+    assert [(one.end_ms, one.price) for one in found] == [
+        (utc(f"{year}-02-{last_of_february}T23:00"), NIGHT),
+        (utc(f"{year}-09-30T22:00"), DAY),
+        (utc(f"{year + 1}-01-01T00:00"), NIGHT),
+    ]
+
+
 def test_one_price_always_is_one_segment() -> None:
     start, end = utc("2025-01-01T00:00"), utc("2026-01-01T00:00")
     assert list(price_segments(flat(DAY), start, end, BERLIN)) == [PriceSegment(start, end, DAY)]

@@ -86,6 +86,11 @@ def test_a_tariff_without_faults() -> None:
             ],
             ["no price on sunday 00:00-24:00 in the season from 10-01 to 03-31"],
         ),
+        (
+            # Hours of one band that meet are told as one.
+            [Band(ONE), Band(ONE, ("22:00-23:00", "20:00-22:00"))],
+            ["2 prices on every day 20:00-23:00: bands.0 and bands.1 overlap"],
+        ),
         ([], ["no price on any day 00:00-24:00"]),
     ],
 )
