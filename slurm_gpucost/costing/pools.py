@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing import items as cost_items
 from slurm_gpucost.costing.capital import Asset, end_of_life
@@ -15,6 +16,8 @@ from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.register import Capital, charge
 from slurm_gpucost.costing.spans import add_months, years_at
 from slurm_gpucost.costing.split import shares
+from slurm_gpucost.costing.tariff import Tariff, price_segments
+from slurm_gpucost.domain.units import HOUR_MS
 
 
 class Source(NamedTuple):
@@ -44,7 +47,8 @@ class PoolCosts:
     capital: Capital
     items: tuple[CostItem, ...]
     pue: Fraction
-    tariff_per_kwh: Fraction
+    tariff: Tariff
+    zone: ZoneInfo
     planned_utilization: Fraction
     key: str = "count"
     """How shared costs are split that name no key of their own, see :mod:`slurm_gpucost.costing.split`."""
@@ -52,7 +56,7 @@ class PoolCosts:
     fiscal_month: int = 1
     """The month in which a year begins."""
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
-    """Of assets by ``asset:TAG``, of items by ``item:NAME``."""
+    """Of assets by ``asset:TAG``, of items by ``item:NAME``, of the tariff by ``tariff``."""
 
     def of(self, sku: str) -> Devices:
         """The devices of a SKU of this pool."""
@@ -121,6 +125,27 @@ def years_between(start: date, end: date, fiscal_month: int) -> Fraction:
     """Years from day to day: the days of a year weigh the same."""
     first, last = (years_at(Fraction(day.toordinal()), fiscal_month) for day in (start, end))
     return last - first
+
+
+def energy_cost(costs: PoolCosts, sku: str, start_ms: int, end_ms: int) -> Fraction:
+    """What the energy of [start, end) ms UTC costs, at rated power, each moment at its price. Additive."""
+    watts = energy_kwh(costs, sku, 1) * 1000
+    priced = price_segments(costs.tariff, start_ms, end_ms, costs.zone)
+    return watts * sum((price * (end - start) for start, end, price in priced), Fraction(0)) / (1000 * HOUR_MS)
+
+
+def mean_price(costs: PoolCosts, first_day: date) -> Fraction:
+    """Of a kWh, over the twelve months from the first day's month on, each moment the same."""
+    start = first_day.replace(day=1)
+    low, high = midnight(start, costs.zone), midnight(add_months(start, 12), costs.zone)
+    return sum((p * (end - at) for at, end, p in price_segments(costs.tariff, low, high, costs.zone)), Fraction(0)) / (
+        high - low
+    )
+
+
+def midnight(day: date, zone: ZoneInfo) -> int:
+    """The beginning of a local day in ms UTC; where the clock skips midnight, when it moves on."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1000
 
 
 def energy_kwh(costs: PoolCosts, sku: str, hours: Fraction | int) -> Fraction:

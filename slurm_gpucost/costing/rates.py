@@ -13,8 +13,8 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from slurm_gpucost.costing.pools import PoolCosts, Source, energy_kwh, yearly
-from slurm_gpucost.domain.units import to_decimal
+from slurm_gpucost.costing.pools import PoolCosts, Source, energy_kwh, mean_price, yearly
+from slurm_gpucost.domain.units import decimal_text, to_decimal
 
 HOURS_PER_YEAR = 8760
 POSTED_DECIMALS = 4
@@ -51,7 +51,8 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
     count = Source(f"{key}.devices")
     found = list(yearly(costs, sku, first_day))
     kwh = energy_kwh(costs, sku, HOURS_PER_YEAR)
-    energy = kwh * costs.tariff_per_kwh
+    price = mean_price(costs, first_day)
+    energy = kwh * price
     annual = sum((part.amount for part in found), Fraction(0)) + energy
     capacity = Fraction(devices.count * HOURS_PER_YEAR)
     hours = capacity * costs.planned_utilization
@@ -67,7 +68,7 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
             "kWh/year",
             (count, Source(f"{key}.nameplate_watts"), Source(f"{pool}.pue")),
         ),
-        Step("Energy", "energy drawn x tariff_per_kwh", energy, year, (Source(f"{pool}.tariff_per_kwh"),)),
+        Step("Energy", _energy(costs, price), energy, year, costs.sources.get("tariff", ())),
         Step("Annual cost", "sum of the above", annual, year),
         Step("Annual capacity", f"devices x {HOURS_PER_YEAR} h", capacity, "GPU-hours/year", (count,)),
         Step(
@@ -87,3 +88,9 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
     ]
     notes = tuple(part.note for part in found if part.note)
     return Derivation(costs.pool, sku, tuple(steps), rate, posted, notes)
+
+
+def _energy(costs: PoolCosts, price: Fraction) -> str:
+    if len(costs.tariff.versions) == 1 and len(costs.tariff.versions[0].bands) == 1:
+        return "energy drawn x tariff_per_kwh"
+    return f"energy drawn x {decimal_text(price, 6)}, the tariff's mean over the twelve months from then on"

@@ -12,10 +12,10 @@ from typing import Any
 from slurm_gpucost.costing.cards import Card, Segment, card_at, segments
 from slurm_gpucost.costing.periods import Period, iso
 from slurm_gpucost.costing.periods import month as month_of
-from slurm_gpucost.costing.pools import energy_kwh, parts
+from slurm_gpucost.costing.pools import energy_cost, midnight, parts
 from slurm_gpucost.costing.rates import Derivation, derive
-from slurm_gpucost.domain.errors import UsageError
-from slurm_gpucost.domain.units import HOUR_MS, decimal_text
+from slurm_gpucost.domain.errors import ConfigError, UsageError
+from slurm_gpucost.domain.units import decimal_text
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Pool, Settings
 
@@ -57,7 +57,10 @@ def derivations(settings: Settings, month: str) -> list[Derivation]:
 
 def _derived(settings: Settings, pool: Pool, month: str) -> list[Derivation]:
     first_day = day_of(period_in(month, pool).start_ms, pool)
-    return [derive(pool.costs, sku.name, first_day, settings.currency) for sku in pool.skus]
+    try:
+        return [derive(pool.costs, sku.name, first_day, settings.currency) for sku in pool.skus]
+    except ValueError as error:  # a time before the tariff's first price
+        raise ConfigError(f"{settings.path}: pools.{pool.name}.tariff: {error}") from None
 
 
 def day_of(at_ms: int, pool: Pool) -> date:
@@ -68,20 +71,15 @@ def day_of(at_ms: int, pool: Pool) -> date:
 def period_costs(pool: Pool, period: Period) -> dict[str, Fraction]:
     """What the devices of each SKU cost in a period, by the config; a part of a day bears its part of the day."""
     first, last = day_of(period.start_ms, pool), day_of(period.end_ms, pool)
-    begun, over = (_midnight(last + timedelta(days), pool) for days in (0, 1))
+    begun, over = (midnight(last + timedelta(days), pool.timezone) for days in (0, 1))
     passed = Fraction(period.end_ms - begun, over - begun)
-    hours = Fraction(period.end_ms - period.start_ms, HOUR_MS)
     found: dict[str, Fraction] = {}
     for sku in pool.skus:
         whole = sum((part.amount for part in parts(pool.costs, sku.name, first, last)), Fraction(0))
         today = sum((part.amount for part in parts(pool.costs, sku.name, last, last + timedelta(1))), Fraction(0))
-        energy = energy_kwh(pool.costs, sku.name, hours) * pool.costs.tariff_per_kwh
+        energy = energy_cost(pool.costs, sku.name, period.start_ms, period.end_ms)
         found[sku.name] = whole + passed * today + energy
     return found
-
-
-def _midnight(day: date, pool: Pool) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=pool.timezone).timestamp()) * 1000
 
 
 def priced_segments(

@@ -107,6 +107,13 @@ def day(value: Any) -> date:
         raise ValueError("must be a date like 2026-01-31") from None
 
 
+def days(value: Any) -> tuple[date, ...]:
+    """A list of dates."""
+    if not isinstance(value, list):
+        raise ValueError("must be a list of dates, like [2026-12-25]")
+    return tuple(map(day, value))
+
+
 @cache
 def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
@@ -183,7 +190,9 @@ POOL = (
     Setting("pue", "number", partial(number, low=Decimal(1)), Fraction("1.56"),
             "Power usage effectiveness: what the site draws for each kWh of the machines. 1.56 is the average of "
             "Uptime Institute's 2024 survey; put your own."),
-    Setting("tariff_per_kwh", "amount", _AMOUNT, Fraction("0.20"), "Price of a kWh. An assumption: put your contract's."),
+    Setting("tariff_per_kwh", "amount", _AMOUNT, Fraction("0.20"),
+            "Price of a kWh, where there is no [[pools.NAME.tariff]]. An assumption: put your contract's."),
+    Setting("tariff_holidays", "list of dates", days, (), "Days that count as sundays in the tariff."),
     Setting("planned_utilization", "number", partial(number, low=Decimal(0), high=Decimal(1), above=True), Fraction("0.70"),
             "The part of the capacity that is planned to be leased, 0 to 1. The cost is spread over it. An assumption."),
     Setting("split_by", "text", text, "count",
@@ -195,6 +204,16 @@ POOL = (
             "Capital recovery at this interest a year (0.05 is 5 %) instead of depreciation; depreciation if not given."),
     Setting("fiscal_month", "whole number", partial(whole, low=1), 1, "The month in which the fiscal year begins."),
     Setting("costs_file", "path", text, None, "A CSV of further costs that finance exports, beside the config or from /; none if not given."),
+)  # fmt: skip
+TARIFF = (
+    Setting("since", "date", day, REQUIRED, "The first day of these prices; they hold until the next."),
+    Setting("bands", "list of tables", tables, REQUIRED, "Prices by time: each with `price`, `hours`, `days` and `seasons`; together they cover every minute once."),
+)  # fmt: skip
+BAND = (
+    Setting("price", "amount", partial(number, low=Decimal(-10**6)), REQUIRED, "Of a kWh; may be below 0."),
+    Setting("hours", "list of texts", names, ("00:00-24:00",), "`HH:MM-HH:MM` by the clock on the wall; may go over midnight."),
+    Setting("days", "list of texts", names, ("mon-sun",), "`mon` to `sun`, or ranges of them."),
+    Setting("seasons", "list of texts", names, ("01-01..12-31",), "`MM-DD..MM-DD`, both included; may go over the end of the year."),
 )  # fmt: skip
 ASSET = (
     Setting("tag", "text", text, REQUIRED, "The asset's number in the register."),

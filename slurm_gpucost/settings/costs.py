@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any, Protocol
 
 from slurm_gpucost.costing import items as cost_items
 from slurm_gpucost.costing import register
+from slurm_gpucost.costing.bands import Band
 from slurm_gpucost.costing.capital import Addition, Asset
 from slurm_gpucost.costing.item_files import items_of_csv
 from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.pools import Devices, PoolCosts, Source, weight
 from slurm_gpucost.costing.register import Capital
-from slurm_gpucost.settings.catalogue import ADDITION, ASSET, COST, Setting, number, tables
+from slurm_gpucost.costing.tariff import Tariff, Version
+from slurm_gpucost.costing.tariff import faults as tariff_faults
+from slurm_gpucost.settings.catalogue import ADDITION, ASSET, BAND, COST, TARIFF, Setting, number, tables
 from slurm_gpucost.settings.model import Sku
 
 NIL = Fraction(0)
@@ -60,9 +64,9 @@ def costs_of(
     items += _from_file(reader, prefix, values.get("costs_file"), name, month, sources)
     devices = tuple(Devices(sku.name, sku.devices or 1, sku.nameplate_watts or NIL) for sku in skus)
     costs = PoolCosts(
-        name, devices, capital, tuple(items), values.get("pue", NIL), values.get("tariff_per_kwh", NIL),
-        values.get("planned_utilization", NIL), values.get("split_by", "count"), values.get("split_decimals"), month,
-        sources,
+        name, devices, capital, tuple(items), values.get("pue", NIL), _tariff(reader, prefix, values, data, sources),
+        values["timezone"], values.get("planned_utilization", NIL), values.get("split_by", "count"),
+        values.get("split_decimals"), month, sources,
     )  # fmt: skip
     _check(reader, prefix, costs, skus)
     return costs
@@ -153,6 +157,29 @@ def _from_file(
         if item.pool in ("", pool):
             sources[f"item:{item.name}"] = (Source(item.source, str(path)),)
             yield item
+
+
+def _tariff(
+    reader: Reader, prefix: str, values: dict[str, Any], data: dict[str, Any], sources: dict[str, tuple[Source, ...]]
+) -> Tariff:
+    """The versions of [[pools.NAME.tariff]]; without them one price, always."""
+    said = _list(reader, f"{prefix}tariff", data.get("tariff", []))
+    if not said:
+        sources["tariff"] = (Source(f"{prefix}tariff_per_kwh"),)
+        return Tariff((Version(date.min, (Band(values.get("tariff_per_kwh", NIL)),)),))
+    sources["tariff"] = (Source(f"{prefix}tariff"),)
+    versions: list[Version] = []
+    for n, one in enumerate(said):
+        key = f"{prefix}tariff.{n}."
+        version = reader.read(one, TARIFF, key)
+        bands = [reader.read(band, BAND, f"{key}bands.{i}.") for i, band in enumerate(version.get("bands", ()))]
+        if "since" in version and all("price" in band for band in bands):
+            versions.append(Version(version["since"], tuple(Band(**band) for band in bands)))
+    found = Tariff(tuple(versions), frozenset(values.get("tariff_holidays", ())))
+    if len(versions) == len(said):  # else what is wrong with it is said already
+        for part, sentence in tariff_faults(found):
+            reader.fault(f"{prefix}tariff.{part.removeprefix('versions.').replace('.from', '.since')}", sentence)
+    return found
 
 
 def _check(reader: Reader, prefix: str, costs: PoolCosts, skus: tuple[Sku, ...]) -> None:

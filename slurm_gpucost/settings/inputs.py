@@ -8,7 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing.capital import Asset
+from slurm_gpucost.costing.exact import number_text
 from slurm_gpucost.costing.items import CostItem
+from slurm_gpucost.costing.tariff import Version
 from slurm_gpucost.settings.catalogue import SKU
 from slurm_gpucost.settings.model import Pool
 from slurm_gpucost.settings.template import toml
@@ -20,7 +22,8 @@ def inputs_of(pool: Pool) -> dict[str, str]:
     own: dict[str, Any] = {
         "timezone": pool.timezone.key,
         "pue": costs.pue,
-        "tariff_per_kwh": costs.tariff_per_kwh,
+        "tariff": "; ".join(map(_version, costs.tariff.versions)),
+        "tariff_holidays": " ".join(sorted(map(str, costs.tariff.holidays))),
         "planned_utilization": costs.planned_utilization,
         "split_by": costs.key,
         "split_decimals": costs.decimals,
@@ -41,6 +44,14 @@ def inputs_of(pool: Pool) -> dict[str, str]:
 
 def _fields(prefix: str, one: Asset | CostItem) -> dict[str, Any]:
     return {f"{prefix}.{field.name.rstrip('_')}": getattr(one, field.name) for field in fields(one)}
+
+
+def _version(version: Version) -> str:
+    bands = (
+        f"{number_text(band.price)} {' '.join(band.hours)} {' '.join(band.days)} {' '.join(band.seasons)}"
+        for band in version.bands
+    )
+    return f"from {version.since}: {', '.join(bands)}"
 
 
 def _text(value: Any) -> str:

@@ -125,17 +125,15 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        values = self.read(data, POOL, prefix, ("yearly_costs", "skus", "assets", "costs"))
+        values = self.read(data, POOL, prefix, ("yearly_costs", "skus", "assets", "costs", "tariff"))
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
             for sku, table in self.table(data.get("skus", {}), f"{prefix}skus").items()
         )
         if not skus:
             self.fault(f"{prefix}skus", f"is missing: at least one [{prefix}skus.SKU] is needed")
-        costs = costs_of(self, name, values, data, skus)
-        return Pool(
-            name, values.get("timezone", zone), costs.pue, costs.tariff_per_kwh, costs.planned_utilization, skus, costs
-        )
+        values.setdefault("timezone", zone)
+        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus))
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
         values: dict[str, Any] = self.read(data, SKU, prefix)

@@ -36,9 +36,6 @@ class Pool:
 
     name: str
     timezone: ZoneInfo
-    pue: Fraction
-    tariff_per_kwh: Fraction
-    planned_utilization: Fraction
     skus: tuple[Sku, ...]
     costs: PoolCosts
     """All that they cost, from wherever the config names it."""

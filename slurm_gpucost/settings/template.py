@@ -13,7 +13,18 @@ from typing import Any
 
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import decimal_text
-from slurm_gpucost.settings.catalogue import ASSET, COST, POOL, SECTIONS, SKU, TOP, YEARLY_COSTS_TEXT, Setting
+from slurm_gpucost.settings.catalogue import (
+    ASSET,
+    BAND,
+    COST,
+    POOL,
+    SECTIONS,
+    SKU,
+    TARIFF,
+    TOP,
+    YEARLY_COSTS_TEXT,
+    Setting,
+)
 
 _GPU = re.compile(r"(?P<sku>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<count>\d+)x(?P<price>\d+(?:\.\d+)?)$")
 _ASSUMED_YEARLY = {"staff": 0, "space": 0, "licences": 0, "network": 0}
@@ -128,6 +139,7 @@ def reference() -> str:
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", SKU)]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.costs]]", COST)]
+    tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
     for title, settings in tables:
         lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for s in settings:

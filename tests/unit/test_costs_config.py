@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from slurm_gpucost.costing.periods import month
 from slurm_gpucost.domain.errors import ConfigError
-from slurm_gpucost.services.rates import explain
+from slurm_gpucost.services.rates import explain, period_costs
 from slurm_gpucost.settings import Settings, load
 from slurm_gpucost.settings.inputs import inputs_of
 
@@ -194,3 +195,45 @@ def test_half_a_price_is_none(tmp_path: Path, a100: str, fault: str) -> None:
 def test_a_csv_that_is_not_there(tmp_path: Path) -> None:
     (fault,) = faults(written(tmp_path, ASSETS, pool='costs_file = "none.csv"'))
     assert fault == f"pools.main.costs_file: {tmp_path}/none.csv: cannot be read (No such file or directory)"
+
+
+TARIFF = """
+[[pools.main.tariff]]
+since = 2026-01-01
+bands = [{ price = "0.10", hours = ["22:00-06:00"] }, { price = "0.30", hours = ["06:00-22:00"] }]
+"""
+PRICED = "purchase_price = 0\npurchase_date = 2026-01-01\n"
+
+
+def test_energy_by_day_and_night_costs_its_mean_over_the_year(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, PRICED, TARIFF, pool="", a100=PRICED))
+    steps = {step["label"]: step for step in explain(settings, "2026-03")[0]["steps"]}
+    # 8 h at 0.10 and 16 h at 0.30: 0.2333; the clock's change in March takes a night hour, and October brings it back
+    assert steps["Energy"]["formula"].startswith("energy drawn x 0.233333,")
+    assert steps["Energy"]["value"] == "6540.80"  # 8 x 400 W x 8,760 h x 0.7/3
+    assert steps["Energy"]["sources"] == [{"file": str(settings.path), "key": "pools.main.tariff"}]
+
+
+def test_what_a_period_costs_has_each_moment_at_its_price(tmp_path: Path) -> None:
+    pool = load(written(tmp_path, PRICED, TARIFF, pool="", a100=PRICED)).pools[0]
+    march = month("2026-03", pool.timezone)
+    # 31 days, one night of 7 hours: 31 x 16 h x 0.30 + (31 x 8 - 1) x 0.10, at 3.2 kW
+    assert period_costs(pool, march)["a100"] == F("3.2") * (31 * 16 * F("0.3") + (31 * 8 - 1) * F("0.1"))
+
+
+def test_holes_and_overlaps_of_a_tariff_are_named(tmp_path: Path) -> None:
+    holes = TARIFF.replace("22:00-06:00", "23:00-05:00").replace('"0.30"', '"dear"') + (
+        '[[pools.main.tariff]]\nsince = 2025-01-01\nbands = [{ price = 1, days = ["mon-fri"] }]\n'
+    )
+    found = faults(written(tmp_path, PRICED, holes, a100=PRICED))
+    assert [fault.partition(": ")[0] for fault in found] == ["pools.main.tariff.0.bands.1.price"]
+    found = faults(written(tmp_path, PRICED, holes.replace("dear", "0.3"), a100=PRICED))
+    assert any(fault.startswith("pools.main.tariff.1.since: 2025-01-01 is not after 2026-01-01") for fault in found)
+    assert any("pools.main.tariff.1.bands" in fault and "saturday" in fault for fault in found)
+    assert any("pools.main.tariff.0.bands" in fault and "05:00-06:00" in fault for fault in found)
+
+
+def test_a_month_before_the_first_price_is_said(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, PRICED, TARIFF, a100=PRICED))
+    with pytest.raises(ConfigError, match=r"pools.main.tariff: the tariff begins on 2026-01-01"):
+        explain(settings, "2025-12")

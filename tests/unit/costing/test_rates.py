@@ -8,17 +8,20 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_gpucost.costing.bands import Band
 from slurm_gpucost.costing.capital import Asset
 from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.pools import Devices, PoolCosts, Source, parts, yearly
 from slurm_gpucost.costing.rates import Derivation
 from slurm_gpucost.costing.rates import derive as derive_rate
 from slurm_gpucost.costing.register import Capital
+from slurm_gpucost.costing.tariff import Tariff, Version
 
 F = Fraction
 # 4 devices of 15,000, 5 years, 2,000 left; 800 W; PUE 1.5; 0.20 a kWh; 70 %; 6,000 of staff over 10 devices.
@@ -33,11 +36,13 @@ def model(**other: Any) -> PoolCosts:
         Capital((BOUGHT,)),
         (STAFF,),
         F("1.5"),
-        F("0.2"),
+        Tariff((Version(date.min, (Band(F("0.2")),)),)),
+        ZoneInfo("Europe/Berlin"),
         F("0.7"),
         sources={
             "asset:a100": (Source("pools.main.skus.a100.purchase_price"),),
             "item:staff": (Source("pools.main.yearly_costs.staff"),),
+            "tariff": (Source("pools.main.tariff_per_kwh"),),
         },
     )
     return replace(made, **other)
@@ -151,6 +156,6 @@ def test_the_posted_price_rounds_a_half_up() -> None:
         devices=(Devices("a100", 1, F(0)),),
         capital=Capital(()),
         items=(CostItem("all", "other", F("0.438"), "year"),),
-        pue=F(1), tariff_per_kwh=F(0), planned_utilization=F(1),
+        pue=F(1), planned_utilization=F(1),
     )  # fmt: skip
     assert derive(date(2026, 1, 1), costs).posted == Decimal("0.0001")

@@ -136,7 +136,8 @@ def test_derivation(golden: Golden) -> None:
     ]
     row = {
         "pool": "main", "sku": "a100", "month": "2026-10", "currency": "EUR", "unit_price": "0.5697",
-        "rate_exact": "36388/63875", "notes": ["a100 is written off since 2026-11-01"],
+        "rate_exact": "36388/63875", "notes": ["a100 is written off since 2026-11-01"], "version": 3,
+        "effective": "2026-10-01T00:00:00+05:30", "published": "2026-09-28T15:02:11+05:30", "login": "ann",
         "steps": [
             {"label": a, "formula": b, "value": c, "unit": d, "sources": [{"file": config, "key": key} for key in e]}
             for a, b, c, d, e in steps
