@@ -171,6 +171,19 @@ def test_configs_that_pages_show_load(tmp_path: Path) -> None:
             assert load(file).pools, sample.where
 
 
+def test_tables_of_the_cost_model_can_be_put_into_a_config(tmp_path: Path) -> None:
+    gpus = [parse_gpu_option(gpu) for gpu in ("a100=8x12000", "h100=4x30000")]
+    day = date(2026, 1, 1)
+    text = template(timezone="Europe/Berlin", currency="EUR", cluster="alpha", gpus=gpus, purchase_date=day)
+    shown = [block.text for block in blocks("toml") if "cost-model.md" in block.where]
+    file = tmp_path / "gpucost.toml"
+    file.write_text("\n".join([text, *shown]), encoding="utf-8")
+    costs = load(file).pools[0].costs
+    assert {asset.tag for asset in costs.capital.assets} == {"a100", "h100", "HPC-2025-18"}
+    assert {item.name for item in costs.items} >= {"operators", "migration"}
+    assert len(costs.tariff.versions[0].bands) == 3
+
+
 def test_what_readers_are_shown_is_what_is_printed(tmp_path: Path) -> None:
     config, saved = tmp_path / "gpucost.toml", tmp_path / "saved.txt"
     config.write_text(whole_config().replace("staff = 0", "staff = 6000"), encoding="utf-8")
