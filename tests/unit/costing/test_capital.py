@@ -21,7 +21,7 @@ F = Fraction
 DAY = timedelta(days=1)
 DATES = st.dates(date(2019, 12, 1), date(2029, 3, 31))
 MONEY = st.fractions(1, 10**6, max_denominator=100)
-SHARES = st.sampled_from([F(0), F(1, 3), F(1)])
+SHARES = st.sampled_from([F(0), F(1, 3), F(1, 2), F(1)])
 
 
 def asset(service: date, years: Fraction | int = 5, **more: object) -> Asset:
@@ -129,15 +129,25 @@ def assets(draw: st.DrawFn, lives: st.SearchStrategy[Fraction] | None = None) ->
     return replace(thing, additions=tuple(additions), retired=retired)
 
 
+@st.composite
+def periods(draw: st.DrawFn, thing: Asset) -> tuple[date, date]:
+    """Periods whose ends lie in the first or last year of the asset's life, or just at a day on which something is."""
+    turns = [thing.in_service, end_of_life(thing), *(a.date for a in thing.additions)]
+    turns += [thing.retired] if thing.retired else []
+    near = st.tuples(st.sampled_from(turns), st.integers(-1, 1) | st.integers(-400, 400))
+    one, other = (day + n * DAY for day, n in (draw(near), draw(near)))
+    return min(one, other), max(one, other)
+
+
 LONG = (date(2019, 1, 1), date(2060, 1, 1))
 ANY_LIFE = st.fractions(F(1, 400), 9, max_denominator=400)
 
 
 @settings(deadline=None)
-@given(assets(), DATES, DATES)
-def test_any_period_is_the_sum_of_its_days(thing: Asset, one: date, other: date) -> None:
+@given(assets(), st.data())
+def test_any_period_is_the_sum_of_its_days(thing: Asset, data: st.DataObject) -> None:
     assert not list(asset_faults(thing))
-    start, end = sorted((one, other))
+    start, end = data.draw(periods(thing))
     borne = schedule(thing)
     assert depreciation(thing, start, end) == sum((part for day, part in borne.items() if start <= day < end), F(0))
     own = (1 - thing.federal_share) * thing.price
@@ -245,6 +255,7 @@ def test_the_first_and_the_last_fiscal_year_bear_half_a_year() -> None:
     year = [depreciation(thing, date(y, 7, 1), date(y + 1, 7, 1)) for y in range(2025, 2033)]
     assert year == [0, 30_000, 60_000, 60_000, 60_000, 60_000, 30_000, 0]
     assert depreciation(thing, date(2026, 7, 1), date(2026, 9, 1)) == 0
+    assert depreciation(thing, date(2026, 9, 1), date(2026, 10, 1)) == F(30_000) * 30 / 303  # September to June
     assert end_of_life(thing) == date(2031, 12, 31)  # the year has 366 days, its middle is midnight
 
 
@@ -280,6 +291,8 @@ def test_a_float_raises(field: str) -> None:
         replace(asset(date(2026, 1, 1)), **{field: 0.5})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="amount"):
         Addition(date(2026, 1, 1), 0.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not bool"):
+        Addition(date(2026, 1, 1), True)  # type: ignore[arg-type]
 
 
 def test_a_period_that_ends_before_it_begins_is_refused() -> None:

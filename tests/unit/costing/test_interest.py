@@ -73,6 +73,10 @@ def test_each_year_of_the_life_recovers_the_same() -> None:
     machine = Asset("T1", "main", "", 1, F(300_000), date(2026, 1, 1), F(5), convention="monthly")
     years = [recovery(machine, F(5, 100), date(y, 1, 1), date(y + 1, 1, 1)) for y in range(2025, 2032)]
     assert years == [0, *[capital_recovery(300_000, 0, F(5, 100), 5)] * 5, 0]
+    sold = replace(machine, residual=F(30_000))
+    assert recovery(sold, F(5, 100), date(2027, 1, 1), date(2028, 1, 1)) == capital_recovery(
+        300_000, 30_000, F(5, 100), 5
+    )
     owned = replace(machine, federal_share=F(1, 4), retired=date(2027, 1, 1), at_retirement="stop")
     years = [recovery(owned, F(5, 100), date(y, 1, 1), date(y + 1, 1, 1)) for y in range(2025, 2032)]
     assert [decimal_text(year, 2) for year in years if year] == ["51969.33"]  # 69,292.44 x 3/4, and then nothing

@@ -89,6 +89,8 @@ def test_an_open_quote_stops_the_reading_and_is_told() -> None:
     items, faults = items_of_csv(HEADER + 'A,space,1,year,,,,,,main,\n"B,space,1,year\n')
     assert [item.name for item in items] == ["A"]
     assert [key for key, _ in faults] == ["line 3"]
+    items, faults = items_of_csv(HEADER + 'A,space,1,year,,,,,,main,\n"B"x,space,1,year,,,,,,main,\n')
+    assert (len(items), faults) == (1, [("line 3", "cannot be read from here on: ',' expected after '\"'")])
 
 
 @given(st.text(max_size=300))

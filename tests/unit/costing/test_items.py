@@ -123,6 +123,8 @@ def test_engineering_is_spread_over_months() -> None:
     item = CostItem("Migration", "engineering", F(24_000), "once", date(2026, 2, 1), months=24)
     assert {cost(item, date(2027, m, 1), date(2027, m + 1, 1)) for m in range(1, 12)} == {F(1000)}
     assert cost(item, date(2026, 1, 1), date(2026, 2, 1)) == cost(item, date(2028, 2, 1), date(2029, 1, 1)) == 0
+    assert cost(item, date(2028, 1, 1), date(2028, 2, 15)) == 1000
+    assert cost(replace(item, from_=date(2026, 1, 31)), date(2026, 2, 1), date(2026, 2, 28)) == F(1000 * 27, 28)
 
 
 def test_a_rebate_on_one_day() -> None:
@@ -141,7 +143,7 @@ def test_all_faults_come_in_one_go() -> None:
     ("item", "keys"),
     [
         (replace(SPACE, amount=F(-1)), ["amount"]),
-        (replace(SPACE, kind="credit"), ["amount"]),
+        (replace(SPACE, kind="credit", amount=F(1, 100)), ["amount"]),
         (replace(SPACE, per="once"), ["from", "until"]),
         (replace(SPACE, per="once", from_=date(2026, 1, 1), until=date(2026, 2, 1), months=2), ["months"]),
         (replace(SPACE, per="once", from_=date(2026, 1, 1), months=0), ["months"]),

@@ -84,6 +84,19 @@ def test_what_was_retired_cannot_grow() -> None:
     assert [key for key, _ in faults(Capital((thing,)))] == ["assets.0.additions.0.date"]
 
 
+def test_nothing_is_retired_on_the_day_it_began() -> None:
+    assert [key for key, _ in faults(Capital((replace(SOUND, retired=SOUND.in_service),)))] == ["assets.0.retired"]
+
+
+def test_every_copy_of_a_tag_names_the_first() -> None:
+    said = [sentence for _, sentence in faults(Capital((SOUND, SOUND, SOUND)))]
+    assert len(said) == 2 and all("the tag of assets.0 already" in sentence for sentence in said)
+
+
+def test_a_federal_share_names_its_award() -> None:
+    assert [key for key, _ in faults(Capital((replace(SOUND, federal_share=F(1, 100)),)))] == ["assets.0.funding"]
+
+
 def test_2cfr200_takes_documented_external_interest_only() -> None:
     own = replace(LOAN, lender="", document="")
     found = dict(faults(Capital((SOUND,), "2cfr200", F(5, 100), (LOAN, own))))

@@ -80,6 +80,7 @@ def test_the_parts_total_the_amount(weights: dict[str, Fraction], decimals: int 
     ("key", "weights", "decimals", "found"),
     [
         ("fixed", {"a": F(60), "b": F("39.9")}, None, [("", "the percentages total 99.9 %, not 100 %")]),
+        ("fixed", {"a": F(60), "b": F(41)}, None, [("", "the percentages total 101 %, not 100 %")]),
         ("fixed", {"a": F(60), "b": F(40)}, None, []),
         ("fixed", {"a": F(120), "b": F(-20)}, None, [("b", "a share cannot be negative (-20)")]),
         ("count", {}, None, [("", "there is nobody to share the cost")]),
