@@ -1,4 +1,4 @@
-"""``gpucost rates``: explain, publish, history."""
+"""``gpucost rates``: explain, publish, history, simulate."""
 
 from __future__ import annotations
 
@@ -101,6 +101,50 @@ def history(
         emit(cards.history(rows))
     else:
         note("no rates are published: prices follow the config; `gpucost rates publish` makes them stand")
+
+
+def simulate(
+    ctx: typer.Context,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="As if the config had this value; as often as you like."),
+    ] = None,
+    cloud: Annotated[
+        str | None,
+        typer.Option(metavar="PRICE", help="A cloud's price per GPU-hour, to find the break-even utilization."),
+    ] = None,
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The month; else the present one.")] = None,
+    config: Config = None,
+    ledger: Ledger = None,
+    json: Json = False,
+) -> None:
+    """Show what the rates would be with other values: before and after, by utilization, against a cloud's price.
+
+    Nothing is changed. Keys are the config's: pools.main.tariff_per_kwh=0.31, pools.main.assets.0.life_years=4.
+    """
+    from datetime import UTC, datetime
+    from decimal import Decimal
+
+    from slurm_gpucost.cli.options import config_path, now_ms
+    from slurm_gpucost.cli.run import emit, emit_json
+    from slurm_gpucost.documents import simulation as document
+    from slurm_gpucost.domain.errors import UsageError
+    from slurm_gpucost.services import simulation
+    from slurm_gpucost.settings import load
+    from slurm_gpucost.settings.catalogue import number
+
+    path = config_path(ctx, config)
+    now = load(path)
+    try:
+        price = None if cloud is None else number(cloud, low=Decimal(0), above=True)
+    except ValueError as error:
+        raise UsageError(f"--cloud {cloud}: {error}") from None
+    today = datetime.fromtimestamp(now_ms() // 1000, UTC).astimezone(now.timezone)
+    rows = simulation.simulate(now, load(path, change or ()), month or today.strftime("%Y-%m"), price)
+    if json:
+        emit_json(rows)
+    else:
+        emit(document.page(rows))
 
 
 def _local(text: str) -> datetime:

@@ -38,6 +38,9 @@ class Derivation:
     pool: str
     sku: str
     steps: tuple[Step, ...]
+    annual_cost: Fraction
+    capacity_hours: Fraction
+    """A year's GPU-hours of all devices."""
     rate: Fraction
     posted: Decimal
     notes: tuple[str, ...] = ()
@@ -87,7 +90,7 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
         ),
     ]
     notes = tuple(part.note for part in found if part.note)
-    return Derivation(costs.pool, sku, tuple(steps), rate, posted, notes)
+    return Derivation(costs.pool, sku, tuple(steps), annual, capacity, rate, posted, notes)
 
 
 def _energy(costs: PoolCosts, price: Fraction) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.documents.terminal import safe
+from slurm_gpucost.domain.units import decimal_text
 
 _TERMS = (
     ("cost", "what the pool's devices cost in the period"),
@@ -35,7 +37,7 @@ def page(answer: Mapping[str, Any]) -> str:
             if name == "charged":
                 out.append("")
             amount = Decimal(pool[name])
-            share = f"{100 * amount / cost:6.2f} %" if cost else ""
+            share = f"{decimal_text(100 * Fraction(amount) / Fraction(cost), 2):>6} %" if cost else ""
             out.append(f"  {name.replace('_', ' '):20} {amount:>{widest},} {share:>9}  {meaning}")
         if pool["idle_kind"] == "derived":
             out += ["", "  Idle is derived from the config's number of devices where the inventory is not known."]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from slurm_gpucost.domain.errors import ConfigError
+from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
 from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
@@ -24,8 +24,40 @@ def find(option: str | None, env: Mapping[str, str] = os.environ) -> Path:
     return Path(option or env.get("GPUCOST_CONFIG") or DEFAULT_PATH)
 
 
-def load(path: Path) -> Settings:
-    """The checked config. Raises ConfigError with one line a fault."""
+def load(path: Path, changes: Sequence[str] = ()) -> Settings:
+    """The checked config, as if it had these ``changes``, each TOML like ``pools.main.pue = 1.2``.
+
+    Raises ConfigError with one line a fault, UsageError for a change that is not TOML.
+    """
+    table = _table(path)
+    for text in changes:
+        _change(table, _parsed(text), text)
+    return _Reader(path).settings(table)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        raise UsageError(f"'{text}': write KEY=VALUE as in the config, like pools.main.tariff_per_kwh=0.31") from None
+
+
+def _change(table: dict[str, Any], changes: dict[str, Any], text: str) -> None:
+    """Puts values into a table; entries of a list of tables are named by their number, from 0."""
+    for key, value in changes.items():
+        inner = table.get(key)
+        if isinstance(inner, list) and isinstance(value, dict):
+            for number, one in value.items():
+                if not (number.isdigit() and int(number) < len(inner) and isinstance(inner[int(number)], dict)):
+                    raise UsageError(f"'{text}': {key} has the entries 0 to {len(inner) - 1}, and no '{number}'")
+                _change(inner[int(number)], one if isinstance(one, dict) else {"": one}, text)
+        elif isinstance(inner, dict) and isinstance(value, dict):
+            _change(inner, value, text)
+        else:
+            table[key] = value
+
+
+def _table(path: Path) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -33,10 +65,9 @@ def load(path: Path) -> Settings:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        table = tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
+        return tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError; so is a number of 5000 digits
         raise ConfigError(f"{path}: is not TOML: {error}") from None
-    return _Reader(path).settings(table)
 
 
 class _Reader:

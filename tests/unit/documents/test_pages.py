@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from slurm_gpucost.documents import derivation, invoice, jobs, report, status
+from slurm_gpucost.documents import audit as document
+from slurm_gpucost.documents import cards, derivation, invoice, jobs, report, simulation, status
 from slurm_gpucost.documents.table import choose, parsable, table
 from slurm_gpucost.documents.times import length, local, with_offset
 
@@ -170,3 +171,62 @@ def test_times() -> None:
     assert [length(s) for s in (0, 59, 3600, 86399, 86400, 100000)] == [
         "00:00:00", "00:00:59", "01:00:00", "23:59:59", "1-00:00:00", "1-03:46:40",
     ]  # fmt: skip
+
+
+def test_audit(golden: Golden) -> None:
+    terms = {
+        "cost": "145552.000000", "attributed": "98000.123457", "idle": "40000.000000", "unavailable": "7051.876543",
+        "orphan": "500.000000", "unattributed": "0.000000", "charged": "101234.560000",
+        "recovery_difference": "3234.437890", "rounding": "-0.001347",
+    }  # fmt: skip
+    pool = {
+        "pool": "main", "period_start": "2026-10-01T00:00:00+05:30", "period_end": "2026-11-01T00:00:00+05:30",
+        "idle_kind": "mixed", "orphan_percent": "0.344",
+    }  # fmt: skip
+    derived = {**pool, **terms, "pool": "old", "cost": "0.000000", "idle_kind": "derived", "orphan_percent": None}
+    accuracy = {
+        "allocated_gpu_seconds": "1000.000", "attributed_gpu_seconds": "990.000", "difference_percent": "1.000",
+    }  # fmt: skip
+    answer: dict[str, Any] = {
+        "currency": "EUR", "pools": [{**pool, **terms}, derived], "accuracy": accuracy, "log": "00ff" * 8,
+        "differences": [],
+    }  # fmt: skip
+    golden("audit", document.page(answer))
+    off = [
+        {"what": "time", "pool": "main", "detail": "a100: 1.000000 GPU-hours are in no state, or in two if below 0"},
+        {"what": "invoice", "pool": None, "detail": "t, account bio: its lines add up to 1.00, its total is 1.01"},
+    ]
+    golden("audit_off", document.page({**answer, "pools": answer["pools"][:1], "log": "", "differences": off}))
+
+
+def test_rates_published_and_their_history(golden: Golden) -> None:
+    rows = [
+        {
+            "pool": "main", "version": 2, "effective": "2026-12-01T00:00:00+05:30", "sku": sku, "unit_price": price,
+            "before": before, "currency": "EUR",
+        }
+        for sku, price, before in (("a100", "0.6677", "0.5697"), ("h100", "1.2548", None))
+    ]  # fmt: skip
+    golden("rates_published", cards.published(rows))
+    change = {"key": "pools.main.tariff_per_kwh", "before": "0.2", "now": "0.31"}
+    came = {"key": "pools.main.skus.h100.devices", "before": None, "now": "4"}
+    version = {
+        "pool": "main", "version": 1, "effective": "2026-10-01T00:00:00+05:30",
+        "published": "2026-09-28T15:02:11+05:30", "login": "ann", "uid": 0, "host": "admin1",
+        "terminal": "/dev/pts/3 192.0.2.7", "why": "", "currency": "EUR", "prices": {"a100": "0.5697"}, "changed": [],
+    }  # fmt: skip
+    second = {**version, "version": 2, "why": "a new contract\x1b[2J", "terminal": "", "changed": [change, came]}
+    golden("rates_history", cards.history([version, second]))
+
+
+def test_simulation(golden: Golden) -> None:
+    row = {
+        "pool": "main", "sku": "a100", "currency": "EUR", "unit_price": "0.6677", "then": "0.8904",
+        "change_percent": "33.34", "annual_cost": "43678.73", "cloud_price": "1.1000", "break_even_percent": "56.66",
+        "by_utilization": [
+            {"utilization_percent": p, "unit_price": u}
+            for p, u in (("50.00", "1.2465"), ("75.00", "0.8310"), ("100.00", "0.6233"))
+        ],
+    }  # fmt: skip
+    gone = {**row, "sku": "old", "then": None, "change_percent": None, "break_even_percent": None, "by_utilization": []}
+    golden("rates_simulate", simulation.page([row, gone, {**row, "sku": "dear", "break_even_percent": "104.00"}]))
