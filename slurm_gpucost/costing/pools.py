@@ -12,12 +12,16 @@ from zoneinfo import ZoneInfo
 from slurm_gpucost.costing import items as cost_items
 from slurm_gpucost.costing.capital import Asset, end_of_life
 from slurm_gpucost.costing.exact import number_text
+from slurm_gpucost.costing.interest import interest
 from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.register import Capital, charge
 from slurm_gpucost.costing.spans import add_months, years_at
 from slurm_gpucost.costing.split import shares
 from slurm_gpucost.costing.tariff import Tariff, price_segments
 from slurm_gpucost.domain.units import HOUR_MS
+
+DENOMINATORS = ("planned", "capacity", "budgeted")
+"""All hours of a year x the planned utilization; all of them; those that the budget names."""
 
 
 class Source(NamedTuple):
@@ -36,6 +40,8 @@ class Devices:
     count: int
     nameplate_watts: Fraction
     """Of one device with its share of the host."""
+    budgeted_hours: Fraction | None = None
+    """GPU-hours a year that the budget counts on, of all of them."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,15 @@ class PoolCosts:
     tariff: Tariff
     zone: ZoneInfo
     planned_utilization: Fraction
+    denominator: str = "planned"
+    """The hours that the cost is spread over: one of DENOMINATORS."""
     key: str = "count"
     """How shared costs are split that name no key of their own, see :mod:`slurm_gpucost.costing.split`."""
     decimals: int | None = None
     fiscal_month: int = 1
     """The month in which a year begins."""
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
-    """Of assets by ``asset:TAG``, of items by ``item:NAME``, of the tariff by ``tariff``."""
+    """Of assets by ``asset:TAG``, of ``item:NAME`` and ``interest:NAME``, and of the ``tariff``."""
 
     def of(self, sku: str) -> Devices:
         """The devices of a SKU of this pool."""
@@ -110,6 +118,13 @@ def parts(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
 
 
 def _of_items(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
+    for paid in costs.capital.interest:
+        share, how = _share(costs, sku, "")
+        told = f"{number_text(paid.amount)} from {paid.from_} to {paid.until}" + (
+            f" to {paid.lender}" if paid.lender else ""
+        )
+        where = costs.sources.get(f"interest:{paid.name}", ())
+        yield Part(f"Interest: {paid.name}", told + how, interest([paid], start, end) * share, where, by_months=False)
     for item in costs.items:
         share, how = _share(costs, sku, item.key)
         where = costs.sources.get(f"item:{item.name}", ())

@@ -1,6 +1,6 @@
 """What an hour of a device costs, and why: cost items -> annual cost -> rate, each step with its sources. Pure.
 
-    rate = annual cost / (annual capacity x planned utilization)
+    rate = annual cost / GPU-hours: annual capacity x planned utilization, or as the pool declares
 
 The annual cost is a year's at the pace of the month in which the rate begins. A year has 8760 hours here, always, so
 February is not dearer than March.
@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from slurm_gpucost.costing.pools import PoolCosts, Source, energy_kwh, mean_price, yearly
+from slurm_gpucost.costing.pools import Devices, PoolCosts, Source, energy_kwh, mean_price, yearly
 from slurm_gpucost.domain.units import decimal_text, to_decimal
 
 HOURS_PER_YEAR = 8760
@@ -58,7 +58,7 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
     energy = kwh * price
     annual = sum((part.amount for part in found), Fraction(0)) + energy
     capacity = Fraction(devices.count * HOURS_PER_YEAR)
-    hours = capacity * costs.planned_utilization
+    hours, spread = _hours(costs, devices, capacity)
     rate = annual / hours
     posted = to_decimal(rate, POSTED_DECIMALS)
     steps = [
@@ -74,14 +74,8 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
         Step("Energy", _energy(costs, price), energy, year, costs.sources.get("tariff", ())),
         Step("Annual cost", "sum of the above", annual, year),
         Step("Annual capacity", f"devices x {HOURS_PER_YEAR} h", capacity, "GPU-hours/year", (count,)),
-        Step(
-            "Planned GPU-hours",
-            "annual capacity x planned_utilization",
-            hours,
-            "GPU-hours/year",
-            (Source(f"{pool}.planned_utilization"),),
-        ),
-        Step("Rate", "annual cost / planned GPU-hours", rate, f"{currency}/GPU-hour"),
+        *spread,
+        Step("Rate", f"annual cost / {costs.denominator} GPU-hours", rate, f"{currency}/GPU-hour"),
         Step(
             "Posted price",
             f"rounded half up to {POSTED_DECIMALS} decimals",
@@ -91,6 +85,25 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
     ]
     notes = tuple(part.note for part in found if part.note)
     return Derivation(costs.pool, sku, tuple(steps), annual, capacity, rate, posted, notes)
+
+
+def _hours(costs: PoolCosts, devices: Devices, capacity: Fraction) -> tuple[Fraction, list[Step]]:
+    """The hours that the cost is spread over, and the step that says which. Raises ValueError where there are none."""
+    pool, unit = f"pools.{costs.pool}", "GPU-hours/year"
+    declared = Source(f"{pool}.denominator")
+    if costs.denominator == "capacity":
+        hours, told = capacity, Step("Capacity GPU-hours", "annual capacity: all of it", capacity, unit, (declared,))
+    elif costs.denominator == "budgeted":
+        hours = devices.budgeted_hours or Fraction(0)
+        where = (declared, Source(f"{pool}.skus.{devices.sku}.budgeted_hours"))
+        told = Step("Budgeted GPU-hours", "budgeted_hours", hours, unit, where)
+    else:
+        hours = capacity * costs.planned_utilization
+        formula = "annual capacity x planned_utilization"
+        told = Step("Planned GPU-hours", formula, hours, unit, (Source(f"{pool}.planned_utilization"),))
+    if hours <= 0:
+        raise ValueError(f"{devices.sku} has no {costs.denominator} GPU-hours to spread its cost over")
+    return hours, [told]
 
 
 def _energy(costs: PoolCosts, price: Fraction) -> str:

@@ -195,6 +195,8 @@ POOL = (
     Setting("tariff_holidays", "list of dates", days, (), "Days that count as sundays in the tariff."),
     Setting("planned_utilization", "number", partial(number, low=Decimal(0), high=Decimal(1), above=True), Fraction("0.70"),
             "The part of the capacity that is planned to be leased, 0 to 1. The cost is spread over it. An assumption."),
+    Setting("denominator", "text", text, "planned",
+            "The hours that the cost is spread over: `planned` (capacity x planned_utilization), `capacity`, or `budgeted` (the SKUs' budgeted_hours)."),
     Setting("split_by", "text", text, "count",
             "How what the SKUs of the pool share is split: by `count` of devices, purchase `price` or rated `power`."),
     Setting("split_decimals", "whole number", partial(whole, low=0), None,
@@ -236,6 +238,14 @@ ADDITION = (
     Setting("amount", "amount", _AMOUNT, REQUIRED, "What it cost."),
     Setting("federal_share", "number", partial(number, low=Decimal(0), high=Decimal(1)), Fraction(0), "As of the asset."),
 )  # fmt: skip
+INTEREST = (
+    Setting("name", "text", text, REQUIRED, "Its name, as `rates explain` shows it."),
+    Setting("amount", "amount", _AMOUNT, REQUIRED, "What is paid for the whole time."),
+    Setting("from", "date", day, REQUIRED, "The first day."),
+    Setting("until", "date", day, REQUIRED, "The day after the last; each day between bears the same."),
+    Setting("lender", "text", text, "", "Who is paid; needed with `basis = \"2cfr200\"`, which takes an outside lender's interest only."),
+    Setting("document", "text", text, "", "What shows it: a contract, a statement; needed with `basis = \"2cfr200\"`."),
+)  # fmt: skip
 COST = (
     Setting("name", "text", text, REQUIRED, "Its name, as `rates explain` shows it."),
     Setting("kind", "text", text, REQUIRED, f"One of {', '.join(KINDS)}."),
@@ -259,6 +269,8 @@ SKU = (
     Setting("residual_value", "amount", _AMOUNT, Fraction(0), "What one device is still worth after that."),
     Setting("nameplate_watts", "number", _AMOUNT, Fraction(400),
             "Rated power of one device with its share of the host, in watts. 400 is an A100 SXM's board power alone."),
+    Setting("budgeted_hours", "number", partial(number, low=Decimal(0), above=True), None,
+            "GPU-hours a year of all of them that the budget counts on, for `denominator = \"budgeted\"`; none if not given."),
     Setting("shards", "whole number", partial(whole, low=0), 0, "Shards (gres/shard) that make up one device; 0: none."),
 )  # fmt: skip
 YEARLY_COSTS_TEXT = "Further costs of the pool a year, any names; shared among its SKUs by number of devices."

@@ -9,6 +9,7 @@ from typing import Any
 
 from slurm_gpucost.costing.capital import Asset
 from slurm_gpucost.costing.exact import number_text
+from slurm_gpucost.costing.interest import Interest
 from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.tariff import Version
 from slurm_gpucost.settings.catalogue import SKU
@@ -25,6 +26,7 @@ def inputs_of(pool: Pool) -> dict[str, str]:
         "tariff": "; ".join(map(_version, costs.tariff.versions)),
         "tariff_holidays": " ".join(sorted(map(str, costs.tariff.holidays))),
         "planned_utilization": costs.planned_utilization,
+        "denominator": costs.denominator,
         "split_by": costs.key,
         "split_decimals": costs.decimals,
         "basis": costs.capital.basis,
@@ -39,10 +41,12 @@ def inputs_of(pool: Pool) -> dict[str, str]:
             found |= _fields(f"{prefix}.assets.{asset.tag}", asset)
     for item in costs.items:
         found |= _fields(f"{prefix}.costs.{item.name}", item)
+    for paid in costs.capital.interest:
+        found |= _fields(f"{prefix}.interest.{paid.name}", paid)
     return {key: _text(value) for key, value in found.items() if value not in (None, "", ())}
 
 
-def _fields(prefix: str, one: Asset | CostItem) -> dict[str, Any]:
+def _fields(prefix: str, one: Asset | CostItem | Interest) -> dict[str, Any]:
     return {f"{prefix}.{field.name.rstrip('_')}": getattr(one, field.name) for field in fields(one)}
 
 

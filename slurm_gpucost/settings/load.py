@@ -156,7 +156,7 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        values = self.read(data, POOL, prefix, ("yearly_costs", "skus", "assets", "costs", "tariff"))
+        values = self.read(data, POOL, prefix, ("yearly_costs", "skus", "assets", "interest", "costs", "tariff"))
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
             for sku, table in self.table(data.get("skus", {}), f"{prefix}skus").items()

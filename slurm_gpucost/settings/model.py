@@ -26,6 +26,7 @@ class Sku:
     life_years: Fraction
     residual_value: Fraction
     nameplate_watts: Fraction
+    budgeted_hours: Fraction | None
     shards: int
     """Shards that make up one device; 0: none are configured."""
 

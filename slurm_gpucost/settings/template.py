@@ -17,6 +17,7 @@ from slurm_gpucost.settings.catalogue import (
     ASSET,
     BAND,
     COST,
+    INTEREST,
     POOL,
     SECTIONS,
     SKU,
@@ -138,7 +139,7 @@ def reference() -> str:
     ]
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", SKU)]
-    tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.costs]]", COST)]
+    tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
     for title, settings in tables:
         lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]

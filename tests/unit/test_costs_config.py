@@ -237,3 +237,57 @@ def test_a_month_before_the_first_price_is_said(tmp_path: Path) -> None:
     settings = load(written(tmp_path, PRICED, TARIFF, a100=PRICED))
     with pytest.raises(ConfigError, match=r"pools.main.tariff: the tariff begins on 2026-01-01"):
         explain(settings, "2025-12")
+
+
+def test_the_denominator_is_declared_and_printed(tmp_path: Path) -> None:
+    plain = "purchase_price = 43800\npurchase_date = 2026-01-01\nlife_years = 5\n"  # 8,760 a device and year
+    spread = {
+        "capacity": ("Capacity GPU-hours", "70080.00", "1.0000"),  # 8 devices
+        "planned": ("Planned GPU-hours", "70080.00", "1.0000"),
+        "budgeted": ("Budgeted GPU-hours", "35040.00", "2.0000"),
+    }
+    for denominator, (label, hours, price) in spread.items():
+        more = "budgeted_hours = 35040\n"
+        pool = f'denominator = "{denominator}"'
+        row = explain(load(written(tmp_path, plain + more, pool=pool, a100=plain + more)), "2026-03")[0]
+        shown = {step["label"]: step["value"] for step in row["steps"]}
+        assert (shown[label], row["unit_price"]) == (hours, price)
+        assert f"annual cost / {denominator} GPU-hours" in [step["formula"] for step in row["steps"]]
+
+
+@pytest.mark.parametrize(
+    ("pool", "a100", "fault"),
+    [
+        ('denominator = "used"', "", "pools.main.denominator: 'used' is none; write planned, capacity, budgeted"),
+        ('denominator = "budgeted"', "", "pools.main.skus.a100.budgeted_hours: is missing"),
+        ('denominator = "budgeted"', "budgeted_hours = 0", "pools.main.skus.a100.budgeted_hours: must be above 0"),
+        ("planned_utilization = 0", "", "pools.main.planned_utilization: must be above 0"),
+    ],
+)
+def test_a_denominator_of_nothing_is_refused(tmp_path: Path, pool: str, a100: str, fault: str) -> None:
+    path = written(tmp_path, ASSETS, pool=pool, a100=a100)
+    if "planned" in pool:
+        path.write_text(path.read_text().replace("planned_utilization = 1\n", "", 1))
+    assert any(one.startswith(fault) for one in faults(path))
+
+
+INTEREST = """
+[[pools.main.interest]]
+name = "loan 4"
+amount = 7300
+from = 2026-01-01
+until = 2027-01-01
+"""
+
+
+def test_interest_that_a_lender_is_paid_is_a_cost_and_2cfr200_wants_its_document(tmp_path: Path) -> None:
+    named = INTEREST + 'lender = "a bank"\ndocument = "contract 17"\n'
+    row = explain(load(written(tmp_path, ASSETS, named, pool='basis = "2cfr200"')), "2026-03")[0]
+    (step,) = [step for step in row["steps"] if step["label"] == "Interest: loan 4"]
+    assert step["value"] == "5840.00"  # 7,300 x 8/10
+    assert step["sources"][0]["key"] == "pools.main.interest.0.amount"
+    found = faults(written(tmp_path, ASSETS, INTEREST, pool='basis = "2cfr200"'))
+    assert [fault.partition(" is missing")[0] for fault in found] == [
+        "pools.main.interest.0.lender:",
+        "pools.main.interest.0.document:",
+    ]
