@@ -78,9 +78,8 @@ def blocked(holds: Iterable[Hold], node: Installed, *, in_whole: bool = False) -
         start, end = time_span(hold.start_ms, hold.end_ms)
         for name in ("gpus", "cpus", "mem_mb"):
             exact(getattr(hold, name), name)
-        if start < end:
-            changes.setdefault(start, []).append((1, hold))
-            changes.setdefault(end, []).append((-1, hold))
+        changes.setdefault(start, []).append((1, hold))
+        changes.setdefault(end, []).append((-1, hold))
     sweep = _Sweep(node, in_whole)
     for at in sorted(changes):
         sweep.step(at, changes[at])

@@ -74,6 +74,15 @@ def test_what_is_held_comes_first_and_blockers_share_what_is_left() -> None:
     assert sum(b.device_ms for b in found) == 20 * 3 + 20 * 1 + 10 * 3
 
 
+def test_parts_that_do_not_come_out_even_go_by_the_order_of_keys() -> None:
+    node = Installed(1, 1, 0)
+    found = blocked([hold(0, 1, f"{n:02}", 0, 1) for n in reversed(range(19))], node)
+    assert [int(b.devices * PARTS) for b in found] == [(n + 1) * PARTS // 19 - n * PARTS // 19 for n in range(19)], (
+        "differences of floors of cumulative sums"
+    )
+    assert sum(b.devices for b in found) == 1
+
+
 def test_leases_of_one_attempt_are_one_hold() -> None:
     whole = blocked([hold(0, 10, "a", 2, 36)], NODE)
     parts = [hold(0, 10, "a", 1), hold(0, 10, "a", 1), hold(0, 4, "a", 0, 36), hold(4, 10, "a", 0, 36)]

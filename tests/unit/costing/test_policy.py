@@ -70,7 +70,7 @@ def test_columns_none_any_and_numbers() -> None:
         rule("none", reservation=("",), qos=("low", "scavenge")),
         rule("reserved", reservation=("*",)),
         rule("second", attempt=("2",)),
-        rule("later", attempt=("4-5", "7+"), partition=()),
+        rule("later", attempt=("4-4", "5-5", "7+"), partition=()),
         REST,
     ]
 
@@ -152,6 +152,8 @@ def test_what_no_row_matches_is_told_by_an_example() -> None:
     # All states of today are not all there can be.
     assert faults([rule("a", state=STATES)])[0][1].startswith("no rule matches state any other:")
     assert faults([rule("a", state=STATES), rule("b", state=("*",))]) == []
+    # A last row that is at fault itself may still be meant to match all.
+    assert [key for key, _ in faults([rule("a", state=STATES), rule("b", quos=())])] == ["1.quos"]
 
 
 def test_a_table_of_a_hundred_rows_is_checked_in_moments() -> None:

@@ -73,6 +73,8 @@ def test_waived_time_is_not_rounded_and_takes_nothing_of_the_minimum() -> None:
     assert billable_ms([piece(0, 5 * MINUTE, factor=0)], hourly) == [Billed(ZERO, ZERO)]
     assert billable_ms([piece(7, 7)], hourly) == [Billed(ZERO, ZERO)]
     assert billable_ms([], hourly) == []
+    # Nor has a holding of no length a part in what is added.
+    assert total(billable_ms([piece(0, HOUR // 2), piece(HOUR // 2, HOUR // 2, 5)], hourly)) == HOUR
     # Half an hour billed, then an outage: the minimum's other half is booked where the billed time ended.
     pieces = [piece(0, HOUR // 2), piece(HOUR // 2, 3 * HOUR, factor=0)]
     assert billable_ms(pieces, hourly) == [Billed(Fraction(HOUR, 2), Fraction(HOUR, 2)), Billed(ZERO, ZERO)]

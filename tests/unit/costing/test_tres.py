@@ -37,6 +37,9 @@ def test_slurms_own_examples() -> None:
     # "mem=0.25 on a job allocated 8GiB will result in 2048 billed units"; with 0.25G 2.
     assert units("cpu=1,mem=8G", "mem=0.25") == 2048
     assert units("cpu=1,mem=8192M", "mem=0.25G") == 2
+    # "The base unit for memory and burst buffers is Mebibytes"; billing "is ignored since it is the result of this".
+    assert units("bb/datawarp=3T", "bb/datawarp=0.5G") == units("bb/datawarp=3145728", "BB/datawarp=512T") == 1536
+    assert units("cpu=3,billing=9", "cpu=1,billing=5") == 3
 
 
 def test_kennesaw_state_vhpc() -> None:
@@ -129,6 +132,7 @@ def test_all_faults_at_once() -> None:
         ("combine", "'most' is neither sum nor max"),
         ("unit_price", "the price -2 is below 0"),
     ]
+    assert faults(Prices(({"billing": Fraction(1)},))) == []
     assert faults(Prices(())) == [("groups", "there is no price")]
 
 
