@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import groupby, pairwise
+from math import lcm
 from operator import itemgetter
 from typing import TypedDict
 
@@ -23,8 +24,8 @@ _Row = tuple[str, str, int | None, str, int, int, int, int]
 """cluster, node, gres_index, state, numerator, denominator, start ms, end ms: a row of partition.sql."""
 _EXISTS, _HELD, _TOLD = range(3)
 """What a row adds to: that the slot exists, what leases hold of it, what device_time says of it."""
-_Steps = dict[int, list[Fraction]]
-"""Moment -> by how much each of the three changes then."""
+_Steps = dict[int, list[int]]
+"""Moment -> by how much each of the three changes then, in parts of a device: so many that all shares are whole."""
 
 
 class Difference(TypedDict):
@@ -60,9 +61,12 @@ def check(db: sqlite3.Connection, start_ms: int, end_ms: int) -> list[Difference
 
 
 def _of_node(cluster: str, node: str, rows: list[_Row]) -> Iterator[Difference]:
-    changes: dict[int, _Steps] = defaultdict(lambda: defaultdict(lambda: [Fraction(0)] * 3))
+    if all(state == "lease" for _, _, _, state, *_ in rows):
+        return  # never reported
+    parts = lcm(*{den for *_, den, _, _ in rows if den})
+    changes: dict[int, _Steps] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0]))
     for _, _, index, state, num, den, start, end in rows:
-        share = Fraction(num, den) if den else Fraction(0)
+        share = num * (parts // den) if den else 0
         for slot, what, sign in _effects(index, state):
             changes[slot][start][what] += sign * share
             changes[slot][end][what] -= sign * share
@@ -73,8 +77,8 @@ def _of_node(cluster: str, node: str, rows: list[_Row]) -> Iterator[Difference]:
                 "cluster": cluster,
                 "node": node,
                 "gres_index": None if slot == _NODE else slot,
-                "missing": sum((-by * (end - start) for start, end, by in wrong if by < 0), Fraction(0)),
-                "excess": sum((by * (end - start) for start, end, by in wrong if by > 0), Fraction(0)),
+                "missing": Fraction(sum(-by * (end - start) for start, end, by in wrong if by < 0), parts),
+                "excess": Fraction(sum(by * (end - start) for start, end, by in wrong if by > 0), parts),
                 "first_ms": wrong[0][0],
                 "until_ms": wrong[0][1],
             }
@@ -96,9 +100,9 @@ def _effects(index: int | None, state: str) -> Iterator[tuple[int, int, int]]:
             yield _NODE, _TOLD, 1
 
 
-def _wrong(changes: _Steps, of_node: bool) -> Iterator[tuple[int, int, Fraction]]:
-    """(from, until, by how many devices too much or, below 0, too little is told)."""
-    exists = held = told = Fraction(0)
+def _wrong(changes: _Steps, of_node: bool) -> Iterator[tuple[int, int, int]]:
+    """(from, until, by how many parts of a device too much or, below 0, too little is told)."""
+    exists = held = told = 0
     moments = sorted(changes)
     for at_ms, after_ms in pairwise(moments):
         step = changes[at_ms]
