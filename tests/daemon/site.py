@@ -31,7 +31,7 @@ def unable(reason: str) -> NoReturn:
     pytest.skip(f"NOT TESTED: {reason}")
 
 
-def until(true: Callable[[], object], seconds: float = 30) -> None:
+def until(true: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it never came true"
