@@ -18,8 +18,10 @@ from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services.engine import Engine
+from slurm_gpucost.services.recorded import record
 from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.settings import Settings, find, load
+from slurm_gpucost.sources.identity import identity
 from slurm_gpucost.sources.nvml import NvmlGpus
 
 STEP_SECONDS = 0.95
@@ -39,6 +41,9 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
     with open_ledger(ledger_path) as ledger:
         ledger.connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         bring_up_to_date(ledger, settings.shards, batches=1)
+        with ledger.transaction() as db:
+            if record(db, settings, identity(), "found when gpucostd started", now_ms()):
+                log.info("the config's costs are others than were noted last: `gpucost config history` shows them")
         sampler = None
         if settings.nvml_enabled:
             sampler = Sampler(

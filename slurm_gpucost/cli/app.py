@@ -57,6 +57,8 @@ def root(
 
 app.command("init")(guarded(init.init))
 config_app.command("check")(guarded(config.check))
+config_app.command("record")(guarded(config.record))
+config_app.command("history")(guarded(config.history))
 app.add_typer(config_app, name="config")
 app.command("status")(guarded(status.status))
 app.command("backfill")(guarded(backfill.backfill))

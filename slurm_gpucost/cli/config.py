@@ -1,8 +1,8 @@
-"""``gpucost config check``."""
+"""``gpucost config``: check, record, history."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,3 +55,46 @@ def _lines(found: Site, findings: list[str]) -> list[str]:
         lines.append(f"  pool {safe(pool.name)}: {skus}")
     lines.append(f"  ledger {found.ledger}" + ("" if found.ledger.exists() else ": not there yet"))
     return lines + [f"finding: {safe(finding)}" for finding in findings]
+
+
+def record(
+    ctx: typer.Context,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the log of changes.")] = "",
+    config: Config = None,
+    ledger: Ledger = None,
+    json: Json = False,
+) -> None:
+    """Note in the log of changes what of the costs in the config is another than was noted last, by whom and why."""
+    from slurm_gpucost.cli.options import now_ms, site
+    from slurm_gpucost.cli.run import emit, emit_json
+    from slurm_gpucost.documents import cards
+    from slurm_gpucost.ledger.store import open_ledger
+    from slurm_gpucost.services import recorded
+    from slurm_gpucost.sources.identity import identity
+
+    found = site(ctx, config, ledger)
+    with open_ledger(found.ledger) as opened, opened.transaction() as db:
+        changed = recorded.record(db, found.settings, identity(), why, now_ms())
+    if json:
+        emit_json(changed)
+    else:
+        emit(cards.changes(changed) or "Nothing has changed since it was noted last.\n")
+
+
+def history(ctx: typer.Context, config: Config = None, ledger: Ledger = None, json: Json = False) -> None:
+    """Show every noted change of the costs in the config: who, when, from where, why, and each value before and now."""
+    from slurm_gpucost.cli.options import site
+    from slurm_gpucost.cli.run import emit, emit_json, note
+    from slurm_gpucost.documents import cards
+    from slurm_gpucost.services import recorded
+    from slurm_gpucost.services.queries import open_queries
+
+    found = site(ctx, config, ledger)
+    with open_queries(found.settings, found.ledger) as queries:
+        rows = recorded.history(queries.ask("config_changes"))
+    if json:
+        emit_json(rows)
+    elif rows:
+        emit(cards.config_history(rows, found.settings.timezone))
+    else:
+        note("no values of the config are noted yet: `gpucost config record` or the start of gpucostd notes them")

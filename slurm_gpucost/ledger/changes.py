@@ -25,7 +25,7 @@ class Change(NamedTuple):
     terminal: str
     """From where: the terminal, and the client's address where there is one."""
     subject: str
-    """What was changed: ``rates``."""
+    """What was changed: ``rates`` were published, or values of the ``config`` are others."""
     what: str
     """JSON."""
     why: str

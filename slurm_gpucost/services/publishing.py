@@ -16,6 +16,7 @@ from slurm_gpucost.ledger.changes import Change
 from slurm_gpucost.ledger.queries import ask
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services.rates import cards_of, derivation_row, derivations
+from slurm_gpucost.services.recorded import differences, record
 from slurm_gpucost.settings import Pool, Settings
 from slurm_gpucost.settings.inputs import inputs_of
 from slurm_gpucost.sources.identity import Identity
@@ -52,6 +53,7 @@ def publish(
                 against += refusals(published.get(one.name, []), one.name, settings.currency, at_ms, one.timezone)
         if against:
             raise UsageError("\n".join(f"--from: {reason}" for reason in against))
+        record(db, settings, who, why, now_ms)
         rows: list[dict[str, Any]] = []
         for one in pools:
             at_ms = _moment(effective, one)
@@ -130,15 +132,7 @@ def history(rows: list[dict[str, Any]], settings: Settings) -> list[dict[str, An
                 "why": row["why"],
                 "currency": row["currency"],
                 "prices": {},
-                "changed": [] if before is None else _changed(before, has),
+                "changed": [] if before is None else differences(before, has),
             }
         found[key]["prices"][row["sku"]] = row["unit_price"]
     return list(found.values())
-
-
-def _changed(before: dict[str, str], now: dict[str, str]) -> list[dict[str, str | None]]:
-    return [
-        {"key": key, "before": before.get(key), "now": now.get(key)}
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]

@@ -7,11 +7,12 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
+from slurm_gpucost.costing.bands import Band
 from slurm_gpucost.costing.capital import Asset
 from slurm_gpucost.costing.exact import number_text
 from slurm_gpucost.costing.interest import Interest
 from slurm_gpucost.costing.items import CostItem
-from slurm_gpucost.costing.tariff import Version
+from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.settings.catalogue import SKU
 from slurm_gpucost.settings.model import Pool
 from slurm_gpucost.settings.template import toml
@@ -23,7 +24,7 @@ def inputs_of(pool: Pool) -> dict[str, str]:
     own: dict[str, Any] = {
         "timezone": pool.timezone.key,
         "pue": costs.pue,
-        "tariff": "; ".join(map(_version, costs.tariff.versions)),
+        **_tariff(costs.tariff),
         "tariff_holidays": " ".join(sorted(map(str, costs.tariff.holidays))),
         "planned_utilization": costs.planned_utilization,
         "denominator": costs.denominator,
@@ -48,6 +49,13 @@ def inputs_of(pool: Pool) -> dict[str, str]:
 
 def _fields(prefix: str, one: Asset | CostItem | Interest) -> dict[str, Any]:
     return {f"{prefix}.{field.name.rstrip('_')}": getattr(one, field.name) for field in fields(one)}
+
+
+def _tariff(tariff: Tariff) -> dict[str, Any]:
+    first = tariff.versions[0]
+    if tariff.versions == (Version(date.min, (Band(first.bands[0].price),)),):
+        return {"tariff_per_kwh": first.bands[0].price}
+    return {"tariff": "; ".join(map(_version, tariff.versions))}
 
 
 def _version(version: Version) -> str:
