@@ -16,7 +16,7 @@ from pathlib import Path
 from slurm_gpucost import __version__
 from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.ledger.projector import bring_up_to_date
-from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services.engine import Engine
 from slurm_gpucost.services.recorded import record
 from slurm_gpucost.services.sampler import Sampler
@@ -41,9 +41,7 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
     with open_ledger(ledger_path) as ledger:
         ledger.connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         bring_up_to_date(ledger, settings.shards, batches=1)
-        with ledger.transaction() as db:
-            if record(db, settings, identity(), "found when gpucostd started", now_ms()):
-                log.info("the config's costs are others than were noted last: `gpucost config history` shows them")
+        _note_costs(settings, ledger)
         sampler = None
         if settings.nvml_enabled:
             sampler = Sampler(
@@ -61,6 +59,18 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
             stop.wait(STEP_SECONDS)
         engine.close()
     log.info("ended")
+
+
+def _note_costs(settings: Settings, ledger: Ledger) -> None:
+    """What nobody noted with `gpucost config record`. A full disk must not keep the daemon from its events."""
+    try:
+        with ledger.transaction() as db:
+            changed = record(db, settings, identity(), "found when gpucostd started", now_ms())
+    except GpucostError as error:
+        log.warning("the config's costs could not be noted: %s", error)
+    else:
+        if changed:
+            log.info("the config's costs are others than were noted last: `gpucost config history` shows them")
 
 
 def hour_offsets_ms(settings: Settings) -> tuple[int, ...]:
