@@ -73,3 +73,16 @@ def test_what_is_wrong_with_the_config_is_said_in_one_go(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
     for key in ("cluster", "timezone", "currency", "pools"):
         assert f"c.toml: {key}: " in done.stderr
+
+
+def test_what_nobody_noted_of_the_costs_is_noted_once_when_it_starts(site: Site) -> None:
+    asked = "SELECT why, what LIKE '%purchase_price%' FROM change_log WHERE subject = 'config'"
+    noted = ("found when gpucostd started", 1)
+    for _ in range(2):
+        site.end(site.started())
+        assert site.ask(asked) == [noted]
+    text = site.config.read_text(encoding="utf-8")
+    site.config.write_text(text.replace("pue = 1.56", "pue = 1.4"), encoding="utf-8")
+    site.end(site.started())
+    (_, (why, _)) = site.ask(asked)
+    assert why == noted[0]
