@@ -16,7 +16,7 @@ from slurm_gpucost.costing.interest import interest
 from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.register import Capital, charge
 from slurm_gpucost.costing.spans import add_months, years_at
-from slurm_gpucost.costing.split import shares
+from slurm_gpucost.costing.split import KEYS, shares
 from slurm_gpucost.costing.tariff import Tariff, price_segments
 from slurm_gpucost.domain.units import HOUR_MS
 
@@ -61,6 +61,8 @@ class PoolCosts:
     key: str = "count"
     """How shared costs are split that name no key of their own, see :mod:`slurm_gpucost.costing.split`."""
     decimals: int | None = None
+    fixed: Mapping[str, Mapping[str, Fraction]] = field(default_factory=dict)
+    """Percentages by SKU, for the key ``fixed``: of a cost item by its name, of all others by ''."""
     fiscal_month: int = 1
     """The month in which a year begins."""
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
@@ -126,7 +128,7 @@ def _of_items(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Pa
         where = costs.sources.get(f"interest:{paid.name}", ())
         yield Part(f"Interest: {paid.name}", told + how, interest([paid], start, end) * share, where, by_months=False)
     for item in costs.items:
-        share, how = _share(costs, sku, item.key)
+        share, how = _share(costs, sku, item.key, item.name)
         where = costs.sources.get(f"item:{item.name}", ())
         told = f"{number_text(item.amount)} per {item.per}" if item.per != "once" else number_text(item.amount)
         if item.fte != 1 or item.share != 1:
@@ -190,18 +192,18 @@ def _of_asset(costs: PoolCosts, asset: Asset, sku: str, start: date, end: date) 
     return Part(label, told, amount, costs.sources.get(f"asset:{asset.tag}", ()), asset.convention == "monthly", note)
 
 
-def _share(costs: PoolCosts, sku: str, key: str) -> tuple[Fraction, str]:
+def _share(costs: PoolCosts, sku: str, key: str, item: str = "") -> tuple[Fraction, str]:
     """(the SKU's part of what the pool shares, how it comes about)."""
     if len(costs.devices) == 1:
         return Fraction(1), ""
     key = key or costs.key
-    found = shares({one.sku: weight(costs, one, key) for one in costs.devices}, costs.decimals)[sku]
+    found = shares({one.sku: weight(costs, one, key, item) for one in costs.devices}, costs.decimals)[sku]
     if key == "count" and costs.decimals is None:
         return found, f" x {costs.of(sku).count}/{sum(one.count for one in costs.devices)} devices"
     return found, f" x {number_text(found)} by {key}"
 
 
-def weight(costs: PoolCosts, one: Devices, key: str) -> Fraction:
+def weight(costs: PoolCosts, one: Devices, key: str, item: str = "") -> Fraction:
     """What a SKU's devices weigh by a key. ValueError for one that the config gives no numbers for."""
     if key == "count":
         return Fraction(one.count)
@@ -209,4 +211,8 @@ def weight(costs: PoolCosts, one: Devices, key: str) -> Fraction:
         return sum((asset.price for asset in costs.capital.assets if asset.sku == one.sku), Fraction(0))
     if key == "power":
         return one.count * one.nameplate_watts
-    raise ValueError(f"'{key}' cannot split costs among SKUs; write count, price or power")
+    if key == "hours":
+        return one.budgeted_hours or Fraction(0)
+    if key == "fixed":
+        return costs.fixed.get(item, costs.fixed.get("", {})).get(one.sku, Fraction(0))
+    raise ValueError(f"'{key}' cannot split costs among SKUs; write one of {', '.join(KEYS)}")

@@ -90,6 +90,13 @@ def names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def percentages(value: Any) -> dict[str, Fraction]:
+    """A table of percentages by SKU."""
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of percentages by SKU, like {a100 = 60, h100 = 40}")
+    return {name: number(part, low=Decimal(0), high=Decimal(100)) for name, part in value.items()}
+
+
 def tables(value: Any) -> tuple[dict[str, Any], ...]:
     """A list of tables."""
     if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
@@ -198,7 +205,8 @@ POOL = (
     Setting("denominator", "text", text, "planned",
             "The hours that the cost is spread over: `planned` (capacity x planned_utilization), `capacity`, or `budgeted` (the SKUs' budgeted_hours)."),
     Setting("split_by", "text", text, "count",
-            "How what the SKUs of the pool share is split: by `count` of devices, purchase `price` or rated `power`."),
+            "How what the SKUs of the pool share is split: by `count` of devices, purchase `price`, rated `power`, budgeted `hours`, or `fixed` percentages."),
+    Setting("split_fixed", "table", percentages, None, "The percentages of `fixed` by SKU, 100 in all, like {a100 = 60, h100 = 40}; none if not given."),
     Setting("split_decimals", "whole number", partial(whole, low=0), None,
             "Round the shares to so many decimals of a percent before use, as on paper; exact if not given."),
     Setting("basis", "text", text, None, "`2cfr200`: the cost principles of 2 CFR 200; the site's own rules if not given."),
@@ -256,7 +264,8 @@ COST = (
     Setting("months", "whole number", partial(whole, low=1), None, "Of what comes once: the months that it is spread over; from `from` to `until` if not given."),
     Setting("fte", "number", _AMOUNT, Fraction(1), "Full-time equivalents."),
     Setting("share", "number", partial(number, low=Decimal(0), high=Decimal(1)), Fraction(1), "0 to 1: the part that this pool causes."),
-    Setting("key", "text", text, "", "How it is split among the SKUs: `count`, `price` or `power`; as the pool says if not given."),
+    Setting("key", "text", text, "", "How it is split among the SKUs, as `split_by`; as the pool says if not given."),
+    Setting("fixed", "table", percentages, None, "Percentages of its own for `key = \"fixed\"`; the pool's if not given."),
 )  # fmt: skip
 SKU = (
     Setting("gres_types", "list of texts", names, INHERIT, "GRES types as in AllocTRES (`gres/gpu:TYPE`); the SKU's name if not given."),

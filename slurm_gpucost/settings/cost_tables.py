@@ -100,20 +100,23 @@ def yearly_items(reader: Reader, prefix: str, data: dict[str, Any], month: int, 
             yield CostItem(name, "other", exact, "year", fiscal_month=month)
 
 
-def items_of(reader: Reader, prefix: str, data: dict[str, Any], month: int, sources: Sources) -> Iterator[CostItem]:
-    """The costs of [[pools.NAME.costs]] without faults."""
+def items_of(
+    reader: Reader, prefix: str, data: dict[str, Any], month: int, sources: Sources
+) -> Iterator[tuple[CostItem, dict[str, Fraction] | None]]:
+    """The costs of [[pools.NAME.costs]] without faults, each with percentages of its own or None."""
     for n, one in enumerate(_list(reader, f"{prefix}costs", data.get("costs", []))):
         key = f"{prefix}costs.{n}"
         values = reader.read(one, COST, f"{key}.")
         if not {"name", "kind", "amount", "per"} <= values.keys():
             continue
+        fixed = values.pop("fixed", None)
         item = CostItem(from_=values.pop("from", None), fiscal_month=month, **values)
         wrong = list(cost_items.faults(item))
         for part, sentence in wrong:
             reader.fault(f"{key}.{part}", sentence)
         if not wrong:
             sources[f"item:{item.name}"] = (Source(f"{key}.amount"),)
-            yield item
+            yield item, fixed
 
 
 def items_of_file(

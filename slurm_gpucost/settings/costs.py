@@ -8,6 +8,8 @@ from typing import Any
 from slurm_gpucost.costing import register
 from slurm_gpucost.costing.pools import DENOMINATORS, Devices, PoolCosts, weight
 from slurm_gpucost.costing.register import Capital
+from slurm_gpucost.costing.split import KEYS
+from slurm_gpucost.costing.split import faults as split_faults
 from slurm_gpucost.settings.cost_tables import (
     NIL,
     Reader,
@@ -22,9 +24,9 @@ from slurm_gpucost.settings.cost_tables import (
 )
 from slurm_gpucost.settings.model import Sku
 
+_MISSING = {"fixed": "give split_fixed, or fixed of that cost", "hours": "give the SKUs' budgeted_hours"}
 _ASSET = re.compile(r"\bassets\.(\d+)")
 """An asset, as the faults of a register number them."""
-SPLITS = ("count", "price", "power")
 
 
 def costs_of(
@@ -42,7 +44,11 @@ def costs_of(
     for fault in register.faults(capital):
         key, sentence = (_ASSET.sub(lambda found: places[int(found[1])], text) for text in fault)
         reader.fault(prefix + key, sentence)
-    items = [*yearly_items(reader, prefix, data, month, sources), *items_of(reader, prefix, data, month, sources)]
+    listed_items = list(items_of(reader, prefix, data, month, sources))
+    items = [*yearly_items(reader, prefix, data, month, sources), *(item for item, _ in listed_items)]
+    fixed = {item.name: parts for item, parts in listed_items if parts is not None}
+    if values.get("split_fixed") is not None:
+        fixed[""] = values["split_fixed"]
     items += items_of_file(reader, prefix, values.get("costs_file"), name, month, sources)
     devices = tuple(Devices(sku.name, sku.devices or 1, sku.nameplate_watts or NIL, sku.budgeted_hours) for sku in skus)
     costs = PoolCosts(
@@ -57,6 +63,7 @@ def costs_of(
         denominator=values.get("denominator", "planned"),
         key=values.get("split_by", "count"),
         decimals=values.get("split_decimals"),
+        fixed=fixed,
         fiscal_month=month,
         sources=sources,
     )
@@ -80,12 +87,19 @@ def _check(reader: Reader, prefix: str, costs: PoolCosts, skus: tuple[Sku, ...])
     for unknown in sorted(bought - names - {""}):
         reader.fault(f"{prefix}assets", f"'{unknown}' is no SKU of the pool; there are {', '.join(sorted(names))}")
     seen: set[str] = set()
-    for item in costs.items:
-        if item.name in seen:
-            reader.fault(f"{prefix}costs", f"'{item.name}' stands twice; give each cost a name of its own")
-        seen.add(item.name)
-    for key, where in {costs.key: "split_by", **{item.key: "costs" for item in costs.items if item.key}}.items():
-        if key not in SPLITS:
-            reader.fault(f"{prefix}{where}", f"'{key}' cannot split costs among SKUs; write {', '.join(SPLITS)}")
-        elif skus and not any(weight(costs, one, key) for one in costs.devices):
-            reader.fault(f"{prefix}{where}", f"by {key} the SKUs weigh nothing; split by count")
+    for one in costs.items:
+        if one.name in seen:
+            reader.fault(f"{prefix}costs", f"'{one.name}' stands twice; give each cost a name of its own")
+        seen.add(one.name)
+    for name, parts in costs.fixed.items():
+        where = f"{prefix}costs ({name}): fixed" if name else f"{prefix}split_fixed"
+        for unknown in sorted(parts.keys() - names):
+            reader.fault(where, f"'{unknown}' is no SKU of the pool; there are {', '.join(sorted(names))}")
+        for _, sentence in split_faults("fixed", parts):
+            reader.fault(where, sentence)
+    used = {(costs.key, ""): "split_by", **{(item.key, item.name): "costs" for item in costs.items if item.key}}
+    for (key, item), where in used.items():
+        if key not in KEYS:
+            reader.fault(f"{prefix}{where}", f"'{key}' cannot split costs among SKUs; write one of {', '.join(KEYS)}")
+        elif skus and not any(weight(costs, one, key, item) for one in costs.devices):
+            reader.fault(f"{prefix}{where}", f"by {key} the SKUs weigh nothing; {_MISSING.get(key, 'split by count')}")

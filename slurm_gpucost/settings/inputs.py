@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 from fractions import Fraction
@@ -30,6 +31,7 @@ def inputs_of(pool: Pool) -> dict[str, str]:
         "denominator": costs.denominator,
         "split_by": costs.key,
         "split_decimals": costs.decimals,
+        **{f"fixed.{item}" if item else "split_fixed": _parts(parts) for item, parts in costs.fixed.items()},
         "basis": costs.capital.basis,
         "recovery_rate": costs.capital.recovery_rate,
     }
@@ -49,6 +51,10 @@ def inputs_of(pool: Pool) -> dict[str, str]:
 
 def _fields(prefix: str, one: Asset | CostItem | Interest) -> dict[str, Any]:
     return {f"{prefix}.{field.name.rstrip('_')}": getattr(one, field.name) for field in fields(one)}
+
+
+def _parts(parts: Mapping[str, Fraction]) -> str:
+    return ", ".join(f"{sku} {number_text(part)} %" for sku, part in sorted(parts.items()))
 
 
 def _tariff(tariff: Tariff) -> dict[str, Any]:

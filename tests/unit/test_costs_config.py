@@ -168,7 +168,7 @@ key = "hours"
         "pools.main.assets.1.convention": "'weekly' is unknown",
         "pools.main.assets.1.retired": "must come after in_service",
         "pools.main.costs.0.kind": "'powr' is unknown",
-        "pools.main.costs: 'hours'": "write count, price, power",
+        "pools.main.costs: by hours": "give the SKUs' budgeted_hours",
         "pools.main.costs_file": "line 2: amount: '1e3' is no number",
         "pools.main.recovery_rate": "2 CFR 200.449",
         "pools.main.split_by": "'luck' cannot split",
@@ -291,3 +291,73 @@ def test_interest_that_a_lender_is_paid_is_a_cost_and_2cfr200_wants_its_document
         "pools.main.interest.0.lender:",
         "pools.main.interest.0.document:",
     ]
+
+
+UW_MADISON = """
+[pools.lab]
+pue = 1
+tariff_per_kwh = 0
+denominator = "budgeted"
+split_by = "hours"
+split_decimals = 1
+[pools.lab.skus.a]
+devices = 1
+nameplate_watts = 0
+budgeted_hours = 4278
+purchase_price = 0
+purchase_date = 2026-01-01
+[pools.lab.skus.b]
+devices = 1
+nameplate_watts = 0
+budgeted_hours = 4685
+purchase_price = 0
+purchase_date = 2026-01-01
+[[pools.lab.costs]]
+name = "item 1"
+kind = "other"
+amount = 900
+[[pools.lab.costs]]
+name = "item 2"
+kind = "other"
+amount = 8000
+[[pools.lab.costs]]
+name = "item 3"
+kind = "other"
+amount = 1125
+key = "fixed"
+fixed = { a = 100, b = 0 }
+[[pools.lab.costs]]
+name = "item 4"
+kind = "other"
+amount = 1700
+key = "fixed"
+fixed = { a = 20, b = 80 }
+"""
+
+
+def test_a_published_schedule_of_two_departments_from_the_config_to_the_rate(tmp_path: Path) -> None:
+    """UW-Madison, research rates, Schedule VII: 11,725 in all, by base hours (47.7 %) and by fixed shares."""
+    path = tmp_path / "gpucost.toml"
+    path.write_text(TOP + UW_MADISON, encoding="utf-8")
+    settings = load(path)
+    a, b = ({step["label"]: step["value"] for step in row["steps"]} for row in explain(settings, "2026-07"))
+    assert [a[f"Item {n}"] for n in range(1, 5)] == ["429.30", "3816.00", "1125.00", "340.00"]
+    assert (a["Annual cost"], b["Annual cost"]) == ("5710.30", "6014.70")
+    assert F(a["Annual cost"]) + F(b["Annual cost"]) == 11_725
+    assert (a["Posted price"], b["Posted price"]) == ("1.3348", "1.2838"), "1.335 and 1.284 there, with three decimals"
+    assert inputs_of(settings.pools[0])["pools.lab.fixed.item 4"] == '"a 20 %, b 80 %"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("a = 20, b = 80", "a = 20, b = 79", "pools.lab.costs (item 4): fixed: the percentages total 99 %, not 100 %"),
+        ("a = 20, b = 80", "a = 20, c = 80", "pools.lab.costs (item 4): fixed: 'c' is no SKU of the pool"),
+        ("fixed = { a = 20, b = 80 }", "", "pools.lab.costs: by fixed the SKUs weigh nothing; give split_fixed"),
+        ("a = 20, b = 80", "a = 120, b = -20", "pools.lab.costs.3.fixed: must be at most 100"),
+    ],
+)
+def test_fixed_shares_that_do_not_total_100(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    path = tmp_path / "gpucost.toml"
+    path.write_text(TOP + UW_MADISON.replace(old, new), encoding="utf-8")
+    assert any(one.startswith(fault) for one in faults(path)), faults(path)
