@@ -50,7 +50,8 @@ def inputs_of(pool: Pool) -> dict[str, str]:
 
 
 def _fields(prefix: str, one: Asset | CostItem | Interest) -> dict[str, Any]:
-    return {f"{prefix}.{field.name.rstrip('_')}": getattr(one, field.name) for field in fields(one)}
+    names = [field.name for field in fields(one) if field.name != "source"]  # a line of a CSV that moved is no change
+    return {f"{prefix}.{name.rstrip('_')}": getattr(one, name) for name in names}
 
 
 def _parts(parts: Mapping[str, Fraction]) -> str:

@@ -169,7 +169,8 @@ class _Reader:
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
         values: dict[str, Any] = self.read(data, SKU, prefix)
         values.setdefault("gres_types", (name,))
-        if values.get("residual_value", 0) > (values.get("purchase_price") or values.get("residual_value", 0)):
+        price = values.get("purchase_price")
+        if price is not None and values.get("residual_value", 0) > price:
             self.fault(f"{prefix}residual_value", "is above purchase_price")
         complete: dict[str, Any] = {s.key: values.get(s.key) for s in SKU}
         return Sku(name=name, **complete)

@@ -118,6 +118,19 @@ def test_all_of_it_is_frozen_with_what_is_published(settings: Settings) -> None:
     assert not any(key.startswith("pools.main.costs.other") for key in inputs), "of another pool"
 
 
+def test_a_line_of_the_csv_that_moved_is_no_change(settings: Settings, tmp_path: Path) -> None:
+    header, first, second = CSV.splitlines(keepends=True)
+    (tmp_path / "costs.csv").write_text(header + second + first, encoding="utf-8")
+    assert inputs_of(load(settings.path).pools[0]) == inputs_of(settings.pools[0])
+
+
+def test_what_cost_nothing_leaves_nothing(tmp_path: Path) -> None:
+    given = "purchase_price = 0\npurchase_date = 2026-01-01\nresidual_value = 5"
+    assert "pools.main.skus.a100.residual_value: is above purchase_price" in faults(
+        written(tmp_path, ASSETS, a100=given)
+    )
+
+
 def test_the_simple_keys_are_an_asset_too(tmp_path: Path) -> None:
     settings = load(
         written(
