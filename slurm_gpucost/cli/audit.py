@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger
+from slurm_gpucost.cli.options import Config, Json, Ledger, Month
 
 
 def audit(
     ctx: typer.Context,
-    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The month; else the present one.")] = None,
+    month: Month = None,
     config: Config = None,
     ledger: Ledger = None,
     json: Json = False,
@@ -20,19 +18,15 @@ def audit(
 
     Compared exactly; where anything does not add up it is named, and the exit code is 1.
     """
-    from datetime import UTC, datetime
-
-    from slurm_gpucost.cli.options import now_ms, site
+    from slurm_gpucost.cli.options import month_or_now, now_ms, site
     from slurm_gpucost.cli.run import emit, emit_json
     from slurm_gpucost.documents import audit as document
     from slurm_gpucost.services import audit as service
     from slurm_gpucost.services.queries import open_queries
 
     found = site(ctx, config, ledger)
-    now = now_ms()
-    today = datetime.fromtimestamp(now // 1000, UTC).astimezone(found.settings.timezone)
     with open_queries(found.settings, found.ledger) as queries:
-        answer = service.audit(found.settings, queries, month or today.strftime("%Y-%m"), now)
+        answer = service.audit(found.settings, queries, month_or_now(month, found.settings), now_ms())
     if json:
         emit_json(answer)
     else:

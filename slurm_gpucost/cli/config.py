@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger
+from slurm_gpucost.cli.options import Config, Json, Ledger, Why
 
 if TYPE_CHECKING:
     from slurm_gpucost.cli.options import Site
@@ -59,7 +59,7 @@ def _lines(found: Site, findings: list[str]) -> list[str]:
 
 def record(
     ctx: typer.Context,
-    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the log of changes.")] = "",
+    why: Why = "",
     config: Config = None,
     ledger: Ledger = None,
     json: Json = False,

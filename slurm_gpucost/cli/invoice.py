@@ -35,13 +35,13 @@ def invoice(
     from slurm_gpucost.documents import invoice as document
     from slurm_gpucost.documents.machine import csv_text
     from slurm_gpucost.domain.errors import UsageError
-    from slurm_gpucost.services import bill, names
+    from slurm_gpucost.services import bill, names, rates
     from slurm_gpucost.services.queries import open_queries
 
     if json and csv == "-":
         raise UsageError("--csv -: both --json and --csv would be printed; name a file, or leave one of them")
     found = site(ctx, config, ledger)
-    bill.period_of(found.settings, month)
+    rates.period_in(month, found.settings.timezone)
     with open_queries(found.settings, found.ledger) as queries:
         names.check(queries, [account] if account else None, [user] if user else None)
         made = bill.bill(found.settings, queries, month, account, user)
@@ -69,9 +69,9 @@ def invoice(
 def _remarks(found: Site, queries: Queries, month: str, account: str | None, user: str | None) -> list[str]:
     """What a reader of these invoices must know and they do not say."""
     from slurm_gpucost.cli.options import now_ms
-    from slurm_gpucost.services import bill
+    from slurm_gpucost.services import bill, rates
 
-    period = bill.period_of(found.settings, month)
+    period = rates.period_in(month, found.settings.timezone)
     remarks: list[str] = []
     if now_ms() < period.start_ms:
         remarks.append(f"{month} has not begun")

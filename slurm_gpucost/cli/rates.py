@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger
+from slurm_gpucost.cli.options import Config, Json, Ledger, Month, Why
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def explain(
     ctx: typer.Context,
-    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The month; else the present one.")] = None,
+    month: Month = None,
     config: Config = None,
     ledger: Ledger = None,
     json: Json = False,
@@ -23,9 +23,7 @@ def explain(
 
     What was published is shown as it was derived then; anything else is derived from the config as it is now.
     """
-    from datetime import UTC, datetime
-
-    from slurm_gpucost.cli.options import now_ms, site
+    from slurm_gpucost.cli.options import month_or_now, site
     from slurm_gpucost.cli.run import emit, emit_json
     from slurm_gpucost.documents import derivation
     from slurm_gpucost.services import rates
@@ -36,8 +34,7 @@ def explain(
     if found.ledger.exists():
         with open_queries(found.settings, found.ledger) as queries:
             published = queries.ask("rates")
-    today = datetime.fromtimestamp(now_ms() // 1000, UTC).astimezone(found.settings.timezone)
-    rows = rates.explain(found.settings, month or today.strftime("%Y-%m"), published)
+    rows = rates.explain(found.settings, month_or_now(month, found.settings), published)
     if json:
         emit_json(rows)
     else:
@@ -52,7 +49,7 @@ def publish(
             "--from", metavar="TIME", help="From when on they hold: YYYY-MM-DD or YYYY-MM-DDTHH, in each pool's zone."
         ),
     ],
-    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the log of changes.")] = "",
+    why: Why = "",
     pool: Annotated[str | None, typer.Option(metavar="POOL", help="Only this pool's; else all.")] = None,
     config: Config = None,
     ledger: Ledger = None,
@@ -113,7 +110,7 @@ def simulate(
         str | None,
         typer.Option(metavar="PRICE", help="A cloud's price per GPU-hour, to find the break-even utilization."),
     ] = None,
-    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The month; else the present one.")] = None,
+    month: Month = None,
     config: Config = None,
     ledger: Ledger = None,
     json: Json = False,
@@ -122,10 +119,9 @@ def simulate(
 
     Nothing is changed. Keys are the config's: pools.main.tariff_per_kwh=0.31, pools.main.assets.0.life_years=4.
     """
-    from datetime import UTC, datetime
     from decimal import Decimal
 
-    from slurm_gpucost.cli.options import config_path, now_ms
+    from slurm_gpucost.cli.options import config_path, month_or_now
     from slurm_gpucost.cli.run import emit, emit_json
     from slurm_gpucost.documents import simulation as document
     from slurm_gpucost.domain.errors import UsageError
@@ -139,8 +135,7 @@ def simulate(
         price = None if cloud is None else number(cloud, low=Decimal(0), above=True)
     except ValueError as error:
         raise UsageError(f"--cloud {cloud}: {error}") from None
-    today = datetime.fromtimestamp(now_ms() // 1000, UTC).astimezone(now.timezone)
-    rows = simulation.simulate(now, load(path, change or ()), month or today.strftime("%Y-%m"), price)
+    rows = simulation.simulate(now, load(path, change or ()), month_or_now(month, now), price)
     if json:
         emit_json(rows)
     else:

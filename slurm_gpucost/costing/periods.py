@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -38,11 +38,17 @@ def month(text: str, zone: ZoneInfo) -> Period:
         raise ValueError(f"'{text}' is no month; write YYYY-MM, like 2026-10")
     year, number = int(found[1]), int(found[2])
     following = (year + number // 12, number % 12 + 1)
-    return Period(_midnight(year, number, zone), _midnight(*following, zone), zone)
+    return Period(midnight(date(year, number, 1), zone), midnight(date(*following, 1), zone), zone)
 
 
-def _midnight(year: int, number: int, zone: ZoneInfo) -> int:
-    return int(datetime(year, number, 1, tzinfo=zone).timestamp()) * 1000
+def month_at(ms: int, zone: ZoneInfo) -> str:
+    """The month of a moment, ``YYYY-MM``."""
+    return datetime.fromtimestamp(ms // 1000, UTC).astimezone(zone).strftime("%Y-%m")
+
+
+def midnight(day: date, zone: ZoneInfo) -> int:
+    """The beginning of a local day in ms UTC; where the clock skips midnight, when it moves on."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1000
 
 
 def iso(ms: int, zone: ZoneInfo) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from fractions import Fraction
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from slurm_gpucost.costing.capital import Asset, end_of_life
 from slurm_gpucost.costing.exact import number_text
 from slurm_gpucost.costing.interest import interest
 from slurm_gpucost.costing.items import CostItem
+from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.costing.register import Capital, charge
 from slurm_gpucost.costing.spans import add_months, years_at
 from slurm_gpucost.costing.split import KEYS, shares
@@ -158,11 +159,6 @@ def mean_price(costs: PoolCosts, first_day: date) -> Fraction:
     return sum((p * (end - at) for at, end, p in price_segments(costs.tariff, low, high, costs.zone)), Fraction(0)) / (
         high - low
     )
-
-
-def midnight(day: date, zone: ZoneInfo) -> int:
-    """The beginning of a local day in ms UTC; where the clock skips midnight, when it moves on."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * 1000
 
 
 def energy_kwh(costs: PoolCosts, sku: str, hours: Fraction | int) -> Fraction:

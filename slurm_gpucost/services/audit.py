@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
 from slurm_gpucost.costing.invoices import LineKey, Priced
@@ -23,6 +23,13 @@ DECIMALS = 6
 Invoices = list[dict[str, Any]]
 
 
+class _Done(NamedTuple):
+    """What the devices of all SKUs did in a period; pools of one zone have the same."""
+
+    terms: dict[str, defaultdict[str, Fraction]]
+    orphans: dict[str, int]
+
+
 def audit(
     settings: Settings, queries: LedgerQueries, month: str, now_ms: int, invoices: Invoices | None = None
 ) -> dict[str, Any]:
@@ -35,11 +42,14 @@ def audit(
     parts = bill.priced_parts(settings, queries, month)
     looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
     pools: list[dict[str, Any]] = []
+    done: dict[tuple[int, int], _Done] = {}
     differences = [wrong for one in made for wrong in _of_invoice(one)]
     for pool in settings.pools:
-        whole = period_in(month, pool)
+        whole = period_in(month, pool.timezone)
         period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, max(looked, default=now_ms))), whole.zone)
-        found, wrong = _pool(settings, queries, pool, period, parts, made)
+        if period[:2] not in done:
+            done[period[:2]] = _Done(_terms(settings, queries, period), _orphans(settings, queries, period))
+        found, wrong = _pool(settings, queries, pool, period, done[period[:2]], parts, made)
         pools.append(found)
         differences += wrong
     start, end = min(p["from_ms"] for p in pools), max(p["until_ms"] for p in pools)
@@ -59,12 +69,12 @@ def audit(
 
 
 def _pool(
-    settings: Settings, queries: LedgerQueries, pool: Pool, period: Period,
+    settings: Settings, queries: LedgerQueries, pool: Pool, period: Period, did: _Done,
     parts: Mapping[tuple[str, int], Priced], invoices: Invoices,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     costs = period_costs(pool, period)
-    terms = _terms(settings, queries, pool, period)
-    orphans = _orphans(settings, queries, period)
+    terms = {sku.name: did.terms[sku.name] for sku in pool.skus}
+    orphans = did.orphans
     times = {sku: _time(found, orphans.get(sku, 0)) for sku, found in terms.items()}
     own = {key: priced for key, priced in parts.items() if key[0] == pool.name}
     uses = [Use(sku, found["suspended"] - found["oversubscribed"], NIL, NIL) for sku, found in terms.items()]
@@ -98,12 +108,12 @@ def _pool(
     return row, list(_wrong(settings, pool, costs, times, made, lines))
 
 
-def _terms(
-    settings: Settings, queries: LedgerQueries, pool: Pool, period: Period
-) -> dict[str, defaultdict[str, Fraction]]:
+def _terms(settings: Settings, queries: LedgerQueries, period: Period) -> dict[str, defaultdict[str, Fraction]]:
     """SKU -> what its devices did, on all clusters, in device-ms."""
     known = Known(settings, queries, period.start_ms, period.end_ms)
-    found: dict[str, defaultdict[str, Fraction]] = {sku.name: defaultdict(Fraction) for sku in pool.skus}
+    found: dict[str, defaultdict[str, Fraction]] = {
+        sku.name: defaultdict(Fraction) for pool in settings.pools for sku in pool.skus
+    }
     for cluster in sorted(known.clusters):
         for (_, sku), sums in known.of(cluster).items():
             if sku in found:

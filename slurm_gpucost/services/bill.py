@@ -7,23 +7,12 @@ from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing.invoices import Billable, LineKey, Priced, Terms, invoices, statement
-from slurm_gpucost.costing.periods import Period
-from slurm_gpucost.costing.periods import month as month_of
-from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services.queries import Queries
-from slurm_gpucost.services.rates import priced_segments, published
+from slurm_gpucost.services.rates import period_in, priced_segments, published
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.catalogue import minor_unit
-
-
-def period_of(settings: Settings, month: str) -> Period:
-    """The month as cut in the site's zone. Raises UsageError for text that is no month."""
-    try:
-        return month_of(month, settings.timezone)
-    except ValueError as error:
-        raise UsageError(f"--month: {error}") from None
 
 
 def bill(
@@ -33,7 +22,7 @@ def bill(
 
     Status is ``provisional``: periods cannot be closed yet.
     """
-    period = period_of(settings, month)
+    period = period_in(month, settings.timezone)
     parts = priced_parts(settings, queries, month)
     terms = Terms(settings.currency, minor_unit(settings.currency), parts, period)
     made = invoices(billables(settings, queries, parts), terms)

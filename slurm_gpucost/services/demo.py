@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.costing.periods import month_at
 from slurm_gpucost.documents import derivation, invoice, report, table
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.ledger.store import open_ledger
@@ -36,7 +37,7 @@ def run(directory: Path | None, out: TextIO) -> None:
     with (resources.files(_PACKAGE) / "recording.jsonl.gz").open("rb") as file, open_ledger(ledger_path) as ledger:
         about = recording.play(recording.read(file), ledger, settings)
     start_ms, end_ms = about["at_ms"], about["end_ms"]
-    month = datetime.fromtimestamp(start_ms // 1000, UTC).astimezone(settings.timezone).strftime("%Y-%m")
+    month = month_at(start_ms, settings.timezone)
     zone = settings.timezone
     with open_queries(settings) as queries:
         rows = account_utilization_by_user(settings, queries, start_ms, end_ms)

@@ -15,7 +15,7 @@ from slurm_gpucost.ledger.cards import Rate
 from slurm_gpucost.ledger.changes import Change
 from slurm_gpucost.ledger.queries import ask
 from slurm_gpucost.ledger.store import Ledger
-from slurm_gpucost.services.rates import cards_of, derivation_row, derivations
+from slurm_gpucost.services.rates import cards_of, derivation_row, derived
 from slurm_gpucost.services.recorded import differences, record
 from slurm_gpucost.settings import Pool, Settings
 from slurm_gpucost.settings.inputs import inputs_of
@@ -45,27 +45,27 @@ def publish(
     with ledger.transaction() as db:
         published = cards_of(ask(db, "rates"))
         against: list[str] = []
+        begins: list[tuple[Pool, int]] = []
         for one in pools:
             at_ms = _moment(effective, one)
             if at_ms is None:
                 against.append(f"pool {one.name}: {effective:%Y-%m-%dT%H:%M} does not exist in {one.timezone.key}")
             else:
                 against += refusals(published.get(one.name, []), one.name, settings.currency, at_ms, one.timezone)
+                begins.append((one, at_ms))
         if against:
             raise UsageError("\n".join(f"--from: {reason}" for reason in against))
         record(db, settings, who, why, now_ms)
         rows: list[dict[str, Any]] = []
-        for one in pools:
-            at_ms = _moment(effective, one)
-            assert at_ms is not None
-            made = [d for d in derivations(settings, effective.strftime("%Y-%m")) if d.pool == one.name]
+        for one, at_ms in begins:
+            made, inputs = derived(settings, one, effective.strftime("%Y-%m")), inputs_of(one)
             rows += _card(settings, one, published.get(one.name, []), made, at_ms)
-            told = {"pool": one.name, "effective": iso(at_ms, one.timezone), "inputs": inputs_of(one)}
+            told = {"pool": one.name, "effective": iso(at_ms, one.timezone), "inputs": inputs}
             told["prices"] = {d.sku: str(d.posted) for d in made}
             what = json.dumps({"published": told}, sort_keys=True, ensure_ascii=False)
             change = Change(now_ms, who.login, who.uid, who.host, who.terminal, SUBJECT, what, why)
             seq = changes.add(db, change)
-            cards.add(db, _rates(settings, one, made, at_ms, rows[-1]["version"]), seq)
+            cards.add(db, _rates(settings, inputs, made, at_ms, rows[-1]["version"]), seq)
     return rows
 
 
@@ -97,12 +97,12 @@ def _card(
     ]
 
 
-def _rates(settings: Settings, pool: Pool, made: list[Derivation], at_ms: int, version: int) -> list[Rate]:
+def _rates(settings: Settings, inputs: dict[str, str], made: list[Derivation], at_ms: int, version: int) -> list[Rate]:
     return [
         Rate(
-            pool.name, at_ms, d.sku, version, str(d.posted), settings.currency,
+            d.pool, at_ms, d.sku, version, str(d.posted), settings.currency,
             f"{d.rate.numerator}/{d.rate.denominator}",
-            json.dumps({**derivation_row(settings, d), "inputs": inputs_of(pool)}, sort_keys=True, ensure_ascii=False),
+            json.dumps({**derivation_row(settings, d), "inputs": inputs}, sort_keys=True, ensure_ascii=False),
         )
         for d in made
     ]  # fmt: skip

@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.cards import Card, Segment, card_at, segments
-from slurm_gpucost.costing.periods import Period, iso
+from slurm_gpucost.costing.periods import Period, iso, midnight, month_at
 from slurm_gpucost.costing.periods import month as month_of
-from slurm_gpucost.costing.pools import energy_cost, midnight, parts
+from slurm_gpucost.costing.pools import energy_cost, parts
 from slurm_gpucost.costing.rates import Derivation, derive
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.domain.units import decimal_text
@@ -42,21 +43,22 @@ def published(queries: Queries) -> Cards:
     return cards_of(queries.ask("rates"))
 
 
-def period_in(month: str, pool: Pool) -> Period:
-    """The month in a pool's zone. Raises UsageError for text that is no month."""
+def period_in(month: str, zone: ZoneInfo) -> Period:
+    """The month as cut in a zone. Raises UsageError for text that is no month."""
     try:
-        return month_of(month, pool.timezone)
+        return month_of(month, zone)
     except ValueError as error:
         raise UsageError(f"--month: {error}") from None
 
 
 def derivations(settings: Settings, month: str) -> list[Derivation]:
     """The derivation of every SKU's rate for a month from the config, each in its pool's zone."""
-    return [d for pool in settings.pools for d in _derived(settings, pool, month)]
+    return [d for pool in settings.pools for d in derived(settings, pool, month)]
 
 
-def _derived(settings: Settings, pool: Pool, month: str) -> list[Derivation]:
-    first_day = day_of(period_in(month, pool).start_ms, pool)
+def derived(settings: Settings, pool: Pool, month: str) -> list[Derivation]:
+    """The derivation of every SKU's rate of a pool for a month from the config. Raises ConfigError."""
+    first_day = day_of(period_in(month, pool.timezone).start_ms, pool)
     try:
         return [derive(pool.costs, sku.name, first_day, settings.currency) for sku in pool.skus]
     except ValueError as error:  # a time before the tariff's first price
@@ -89,17 +91,16 @@ def priced_segments(
 
     What no card prices has the price that the config gives for the month.
     """
-    derived = {d.sku: d.posted for d in _derived(settings, pool, month)}
-    parts = segments(cards.get(pool.name, []), period_in(month, pool))
-    return [(part, {**derived, **(part.card.prices if part.card else {})}) for part in parts]
+    posted = {d.sku: d.posted for d in derived(settings, pool, month)}
+    parts = segments(cards.get(pool.name, []), period_in(month, pool.timezone))
+    return [(part, {**posted, **(part.card.prices if part.card else {})}) for part in parts]
 
 
 def list_prices(settings: Settings, cards: Cards, at_ms: int) -> dict[str, Decimal]:
     """The posted price per GPU-hour of every SKU at a moment."""
     found: dict[str, Decimal] = {}
     for pool in settings.pools:
-        month = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(pool.timezone).strftime("%Y-%m")
-        found |= {d.sku: d.posted for d in _derived(settings, pool, month)}
+        found |= {d.sku: d.posted for d in derived(settings, pool, month_at(at_ms, pool.timezone))}
         card = card_at(cards.get(pool.name, []), at_ms)
         found |= card.prices if card else {}
     return found
@@ -116,12 +117,12 @@ def explain(settings: Settings, month: str, rows: Iterable[Mapping[str, Any]] = 
     cards = cards_of(rows)
     found: list[dict[str, Any]] = []
     for pool in settings.pools:
-        derived = {d.sku: d for d in _derived(settings, pool, month)}
-        for part in segments(cards.get(pool.name, []), period_in(month, pool)):
-            gone = sorted(set(part.card.prices) - set(derived)) if part.card else []
-            for sku in (*derived, *gone):
+        now = {d.sku: d for d in derived(settings, pool, month)}
+        for part in segments(cards.get(pool.name, []), period_in(month, pool.timezone)):
+            gone = sorted(set(part.card.prices) - set(now)) if part.card else []
+            for sku in (*now, *gone):
                 row = frozen.get((pool.name, part.card.effective_ms, sku)) if part.card else None
-                made = _as_published(row, settings, pool) if row else _as_derived(settings, derived[sku])
+                made = _as_published(row, settings, pool) if row else _as_derived(settings, now[sku])
                 found.append({**made, "month": month})
     return found
 

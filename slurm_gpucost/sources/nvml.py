@@ -120,9 +120,9 @@ class NvmlGpus:
         driver = self._open
         try:
             kept = self._kept(device)
+            made = self._read_mig(kept, device, clock) if kept.mig else self._read_gpu(kept, device, clock)
             glances, kept.glances = tuple(kept.glances), []
-            read = self._read_mig if kept.mig else self._read_gpu
-            return read(kept, device, clock, glances)
+            return made._replace(glances=glances)
         except driver.error as error:
             self._devices.pop(device, None)
             return Reading(device, clock(), error=str(error))
@@ -132,22 +132,21 @@ class NvmlGpus:
         driver = self._open
         with contextlib.suppress(driver.error):
             kept = self._kept(device)
-            memory = driver.memory(kept.handle, kept.lacks)
+            used = self._memory_used(kept)
             at_ms = clock()
             energy, power = (None, None) if kept.mig else self._drawn(kept)
-            kept.glances.append(Glance(at_ms, energy, power, None if memory is None else int(memory.used)))
+            kept.glances.append(Glance(at_ms, energy, power, used))
 
-    def _read_mig(self, kept: _Device, device: str, clock: Callable[[], int], glances: tuple[Glance, ...]) -> Reading:
+    def _read_mig(self, kept: _Device, device: str, clock: Callable[[], int]) -> Reading:
         """Of a MIG instance the driver tells the memory; energy is the parent's, utilization nobody's (A100)."""
-        memory = self._open.memory(kept.handle, kept.lacks)
-        used = None if memory is None else int(memory.used)
-        return Reading(device, clock(), memory_used_bytes=used, glances=glances)
+        used = self._memory_used(kept)
+        return Reading(device, clock(), memory_used_bytes=used)
 
-    def _read_gpu(self, kept: _Device, device: str, clock: Callable[[], int], glances: tuple[Glance, ...]) -> Reading:
+    def _read_gpu(self, kept: _Device, device: str, clock: Callable[[], int]) -> Reading:
         driver, nvml, handle, lacks = self._open, self._open.nvml, kept.handle, kept.lacks
         sm = self._samples(kept, nvml.NVML_GPU_UTILIZATION_SAMPLES, "sm")
         memctl = self._samples(kept, nvml.NVML_MEMORY_UTILIZATION_SAMPLES, "memctl")
-        memory = driver.memory(handle, lacks)
+        used = self._memory_used(kept)
         temperature = driver.ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU, lacks=lacks)
         rates, recently = None, clock() - SAMPLE_REACH_MS
         if not (sm and memctl and min(sm[-1][0], memctl[-1][0]) > recently):  # else samples speak up to now
@@ -163,12 +162,15 @@ class NvmlGpus:
             mem_samples=memctl,
             sm_percent=None if rates is None else _percent(rates.gpu),
             mem_percent=None if rates is None else _percent(rates.memory),
-            memory_used_bytes=None if memory is None else int(memory.used),
+            memory_used_bytes=used,
             power_mw=power,
             temperature_c=None if temperature is None else max(0, int(temperature)),
             epoch=self._epoch,
-            glances=glances,
         )
+
+    def _memory_used(self, kept: _Device) -> int | None:
+        memory = self._open.memory(kept.handle, kept.lacks)
+        return None if memory is None else int(memory.used)
 
     def _drawn(self, kept: _Device) -> tuple[int | None, int | None]:
         """(the counter in mJ, power in mW where there is no counter)."""

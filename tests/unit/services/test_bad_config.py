@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from slurm_gpucost.domain.errors import ConfigError, UsageError
-from slurm_gpucost.services.bill import bill, period_of, unpriced
+from slurm_gpucost.services.bill import bill, unpriced
+from slurm_gpucost.services.rates import period_in
 from slurm_gpucost.settings import Settings, load, parse_gpu_option, template
 from slurm_gpucost.settings.catalogue import CURRENCIES
 
@@ -72,7 +73,7 @@ def test_currencies_are_todays() -> None:
 
 def test_a_month_ends_where_its_text_does(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        period_of(read(tmp_path, text()), "2026-10\n")
+        period_in("2026-10\n", read(tmp_path, text()).timezone)
 
 
 def test_a_type_named_twice_by_gpu_options_says_so(tmp_path: Path) -> None:
