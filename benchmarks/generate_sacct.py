@@ -13,7 +13,7 @@ HEADER = (
     "JobIDRaw,JobID,Cluster,DBIndex,Submit,Eligible,Start,End,ElapsedRaw,Suspended,State,ExitCode,"
     "User,Account,Partition,QOS,NodeList,AllocTRES,NNodes"
 ).split(",")
-MONTH_START = 1735669800  # 2025-01-01T00:00 in Asia/Kolkata
+MONTH_START = 1735669800  # 2025-01-01T00:00 in Asia/Kolkata: ten months on, nothing lies in the future
 MONTH_SECONDS = 31 * 86400
 
 
