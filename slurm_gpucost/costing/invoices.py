@@ -1,4 +1,4 @@
-"""Billable quantities and posted prices -> invoices and statements. Pure, exact.
+"""Charges -> invoices and statements. Pure, exact.
 
 An invoice is made per (cluster, account); its total is the exact sum rounded half up once, and its lines get their
 cents by largest remainder. A statement shows one user's lines of it, so statements add up to invoices.
@@ -14,9 +14,14 @@ from typing import Any, NamedTuple
 
 from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
 from slurm_gpucost.costing.periods import Period
+from slurm_gpucost.costing.quantity import Rounding, line_ms
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 
 HOURS_DECIMALS = 6
+USAGE, WAIVED = "usage", "waived"
+"""Kinds of lines: what is billed of held time, and what is not: a line at price 0."""
+NIL = Fraction(0)
+NO_ROUNDING = Rounding()
 
 
 class LineKey(NamedTuple):
@@ -27,6 +32,30 @@ class LineKey(NamedTuple):
     user: str
     start_ms: int
     """When the price of the line began to hold, within the period."""
+    kind: str
+    rule: str
+    """The row of the billing rules that made it, by name and number."""
+    unit_price: Decimal
+    """Posted, per GPU-hour."""
+
+
+class Charge(NamedTuple):
+    """A part of a line; parts of a line add up."""
+
+    cluster: str
+    account: str
+    key: LineKey
+    quantity: Fraction
+    """What is billed, in device-ms, exact."""
+    held: Fraction
+    """The device-ms that were held for it: rounding adds to the quantity, not to this."""
+
+
+class Line(NamedTuple):
+    """What is billed, and the held time behind it, as in :class:`Charge`."""
+
+    quantity: Fraction
+    held: Fraction
 
 
 @dataclass(frozen=True)
@@ -39,16 +68,6 @@ class Priced:
 
 
 @dataclass(frozen=True)
-class Billable:
-    """A billable quantity: device-milliseconds, exact."""
-
-    cluster: str
-    account: str
-    key: LineKey
-    device_ms: Fraction
-
-
-@dataclass(frozen=True)
 class Terms:
     """What all invoices of a run share."""
 
@@ -58,41 +77,57 @@ class Terms:
     """Each pool's period, cut in its zone and where prices change, by pool and beginning."""
     period: Period
     """The period as cut in the site's zone."""
+    rounding: Rounding = NO_ROUNDING
 
 
-def invoices(billables: Iterable[Billable], terms: Terms) -> list[dict[str, Any]]:
+def lines_of(charges: Iterable[Charge], rounding: Rounding) -> dict[tuple[str, str], dict[LineKey, Line]]:
+    """Charges added up to lines by (cluster, account), rounded where lines are; lines of nothing are left out."""
+    sums: dict[tuple[str, str], dict[LineKey, Line]] = {}
+    for one in charges:
+        lines = sums.setdefault((one.cluster, one.account), {})
+        quantity, held = lines.get(one.key, (NIL, NIL))
+        lines[one.key] = Line(quantity + one.quantity, held + one.held)
+    found: dict[tuple[str, str], dict[LineKey, Line]] = {}
+    for owner in sorted(sums):
+        for key, line in sorted(sums[owner].items()):
+            billed = line_ms(line.quantity, rounding) if key.kind == USAGE else line.quantity
+            if billed:
+                found.setdefault(owner, {})[key] = Line(billed, line.held)
+    return found
+
+
+def amount(key: LineKey, quantity: Fraction) -> Fraction:
+    """What a quantity of a line costs, exact."""
+    return quantity * Fraction(key.unit_price) / HOUR_MS
+
+
+def invoices(charges: Iterable[Charge], terms: Terms) -> list[dict[str, Any]]:
     """All invoices, sorted by cluster and account."""
-    sums: dict[tuple[str, str], dict[LineKey, Fraction]] = {}
-    for item in billables:
-        lines = sums.setdefault((item.cluster, item.account), {})
-        lines[item.key] = lines.get(item.key, Fraction(0)) + item.device_ms
-    return [
-        _invoice(cluster, account, sums[cluster, account], terms)
-        for cluster, account in sorted(sums)
-        if any(sums[cluster, account].values())
-    ]
+    return [_invoice(*owner, lines, terms) for owner, lines in lines_of(charges, terms.rounding).items()]
 
 
-def _invoice(cluster: str, account: str, quantities: Mapping[LineKey, Fraction], terms: Terms) -> dict[str, Any]:
+def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: Terms) -> dict[str, Any]:
     scale = 10**terms.minor_unit
-    keys = sorted(key for key, device_ms in quantities.items() if device_ms)
-    parts = {key: terms.parts[key.pool, key.start_ms] for key in keys}
-    exact = [(key, quantities[key] / HOUR_MS * Fraction(parts[key].prices[key.sku]) * scale) for key in keys]
-    total = round_half_up(sum((value for _, value in exact), Fraction(0)))
+    exact = [(key, amount(key, line.quantity) * scale) for key, line in found.items()]
+    total = round_half_up(sum((value for _, value in exact), NIL))
     amounts = largest_remainder(exact, total)
-    bounds = _bounds(terms, {key.pool for key in keys})
+    bounds = _bounds(terms, {key.pool for key in found})
     lines = [
         {
             "pool": key.pool,
             "sku": key.sku,
             "user": key.user,
-            "gpu_hours": decimal_text(quantities[key] / HOUR_MS, HOURS_DECIMALS),
-            "unit_price": str(parts[key].prices[key.sku]),
+            "item": key.kind,
+            "rule": key.rule,
+            "gpu_hours": decimal_text(line.quantity / HOUR_MS, HOURS_DECIMALS),
+            "held_gpu_hours": decimal_text(line.held / HOUR_MS, HOURS_DECIMALS),
+            "unit_price": str(key.unit_price),
             "amount": money(cents, terms.minor_unit),
-            "period_start": parts[key].period.start_iso,
-            "period_end": parts[key].period.end_iso,
+            "period_start": period.start_iso,
+            "period_end": period.end_iso,
         }
-        for key, cents in zip(keys, amounts, strict=True)
+        for (key, line), cents in zip(found.items(), amounts, strict=True)
+        for period in [terms.parts[key.pool, key.start_ms].period]
     ]
     return {
         "kind": "invoice",
@@ -121,7 +156,7 @@ def statement(invoice: Mapping[str, Any], user: str) -> dict[str, Any] | None:
     lines = [line for line in invoice["lines"] if line["user"] == user]
     if not lines:
         return None
-    total = sum((Fraction(line["amount"]) for line in lines), Fraction(0))
+    total = sum((Fraction(line["amount"]) for line in lines), NIL)
     digits = len(invoice["total"].partition(".")[2])
     return {
         **invoice,

@@ -74,7 +74,7 @@ class Decision(NamedTuple):
     @property
     def text(self) -> str:
         """The row as people are told it."""
-        return f"rule {self.row} ({self.rule.name})"
+        return f"{self.rule.name} (rule {self.row})"
 
 
 def decide(facts: Facts, rules: Sequence[Rule]) -> Decision:
@@ -114,17 +114,14 @@ def default_rules(preempted_free_seconds: int = 0) -> tuple[Rule, ...]:
     """The table of a site that declares none. Preempted attempts shorter than ``preempted_free_seconds`` are waived."""
     waived, billed = Fraction(0), Fraction(1)
     early = Rule("preempted early", waived, {"state": ("PREEMPTED",)}, preempted_free_seconds)
-    used = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE")
     return (
+        Rule("suspended", waived, {"cause": ("suspended",)}),
         Rule("zero length", waived, {}, 1),
         Rule("never ran here", waived, {"state": ("REVOKED",)}),
         Rule("node failure", waived, {"state": ("NODE_FAIL", "BOOT_FAIL")}),
         Rule("declared outage", waived, {"outage": (DECLARED,)}),
-        Rule("suspended", waived, {"cause": ("suspended",)}),
         *([early] if preempted_free_seconds else []),
-        Rule("preempted", billed, {"state": ("PREEMPTED",)}),
-        Rule("ended by itself, its user or its limits", billed, {"state": used}),
-        Rule("all else", billed),
+        Rule("held time", billed),
     )
 
 

@@ -10,21 +10,27 @@ from slurm_gpucost.documents.terminal import fit, safe
 
 FIELDS = (
     "kind", "cluster", "account", "period_start", "period_end", "status", "currency",
-    "pool", "user", "sku", "gpu_hours", "unit_price", "amount",
+    "pool", "user", "sku", "item", "rule", "gpu_hours", "held_gpu_hours", "unit_price", "amount",
 )  # fmt: skip
 """Columns of the CSV: one row a line, with what its invoice says before it."""
 _LINES = [
-    Column("User", lambda line: str(line["user"]), 12),
-    Column("SKU", lambda line: str(line["sku"]), 10),
-    Column("Pool", lambda line: str(line["pool"]), 8),
-    Column("GPU-hours", lambda line: str(line["gpu_hours"]), 16, number=True),
-    Column("Unit price", lambda line: str(line["unit_price"]), 12, number=True),
-    Column("Amount", lambda line: str(line["amount"]), 14, number=True),
+    Column("User", lambda line: str(line["user"]), 10),
+    Column("SKU", lambda line: str(line["sku"]), 8),
+    Column("Pool", lambda line: str(line["pool"]), 6),
+    Column("Rule", lambda line: _rule(line), 12),
+    Column("GPU-hours", lambda line: str(line["gpu_hours"]), 12, number=True),
+    Column("Unit price", lambda line: str(line["unit_price"]), 10, number=True),
+    Column("Amount", lambda line: str(line["amount"]), 12, number=True),
 ]
 _PROVISIONAL = (
     "PROVISIONAL: this period is not closed. Amounts change when the accounting does;\n"
     "running jobs count up to the last time that it was asked.\n"
 )
+
+
+def _rule(line: Row) -> str:
+    """What made the line; what is not billed is said to be."""
+    return f"{line['rule']}, {line['item']}" if line["item"] != "usage" else str(line["rule"])
 
 
 def page(invoice: Row) -> str:

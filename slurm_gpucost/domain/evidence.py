@@ -57,6 +57,7 @@ class AccountingRow(NamedTuple):
     node_count: int
     node_list: str
     alloc_tres: str
+    reservation: str
 
 
 class HookEvent(NamedTuple):

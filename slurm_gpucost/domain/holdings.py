@@ -215,7 +215,8 @@ def _lease(
         part.end_ms, attempt.cluster, attempt.job_id, attempt.submit_ms, n, part.start_ms, part.suspended,
         attempt.seen_ms, attempt.billable, attempt.user, attempt.account, want.name, kind, units, num, den,
         held.node, slot.slot if slot else None, device, held.witness,
-        *told, prolog, epilog,
+        *told, prolog, epilog, attempt.state, attempt.partition, attempt.qos, attempt.reservation, attempt.run,
+        -1 if attempt.cancelled_by is None else attempt.cancelled_by, attempt.vanished,
     )  # fmt: skip
 
 

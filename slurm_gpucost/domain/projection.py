@@ -16,6 +16,7 @@ from slurm_gpucost.domain.holdings import leases_of
 from slurm_gpucost.domain.hooks import match_hooks
 from slurm_gpucost.domain.matching import along_resizes, match_controller, nodes_of, seen_on
 from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology, Vanished
+from slurm_gpucost.domain.runs import run_numbers
 
 _FINAL_CONTROLLER_STATES = frozenset(
     "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()
@@ -33,7 +34,7 @@ def project(evidence: JobEvidence, topology: Topology) -> Projected:
     """The attempts of a job id and the leases of each."""
     rows = [_begun(row) for row in _best_rows(evidence.accounting)]
     lost = {gone.submit_ms: gone for gone in evidence.vanished}
-    attempts = [_from_accounting(row, lost.get(row.submit_ms)) for row in rows]
+    attempts = _numbered([_from_accounting(row, lost.get(row.submit_ms)) for row in rows])
     held_as = [(row.alloc_tres, row.node_list) for row in rows]
     if not evidence.hooks and not evidence.controller:  # history from accounting alone: a million at a time
         leases = []
@@ -114,8 +115,16 @@ def _from_accounting(row: AccountingRow, lost: Vanished | None = None) -> Attemp
         suspended = end - row.start_ms - elapsed
     return Attempt(
         row.cluster, row.job_id, row.submit_ms, "sacct", row.digest, row.state, row.user, row.account, row.partition,
-        row.start_ms, end, elapsed, suspended, 1, row.observed_at_ms, int(vanished),
+        row.start_ms, end, elapsed, suspended, 1, row.observed_at_ms, int(vanished), row.qos, row.reservation, 1,
+        row.cancelled_by,
     )  # fmt: skip
+
+
+def _numbered(attempts: list[Attempt]) -> list[Attempt]:
+    """Attempts of a job in order of Submit, each with the number of its run."""
+    if len(attempts) == 1:
+        return attempts
+    return [one._replace(run=run) for one, run in zip(attempts, run_numbers(attempts), strict=True)]
 
 
 def _best_controller(rows: list[ControllerRow]) -> list[ControllerRow]:
@@ -133,7 +142,7 @@ def _from_controller(row: ControllerRow, again_ms: int | None) -> Attempt:
     elapsed = end - row.start_ms if end is not None and row.start_ms is not None else None
     return Attempt(
         row.cluster, row.job_id, row.submit_ms, "scontrol", row.digest, row.state, row.user, row.account, row.partition,
-        row.start_ms, end, elapsed, 0, 0, row.observed_at_ms, 0,
+        row.start_ms, end, elapsed, 0, 0, row.observed_at_ms, 0, "", "", 1, None,
     )  # fmt: skip
 
 
@@ -149,7 +158,7 @@ def _from_hooks(group: list[HookEvent], taken: set[int]) -> Attempt:
     submit = next(ms for ms in count(first.at_ms) if ms not in taken)
     return Attempt(
         first.cluster, first.job_id, submit, "hooks", b"", "UNKNOWN", first.user, first.account, first.partition,
-        start, end, elapsed, 0, 0, max(e.at_ms for e in group), 0,
+        start, end, elapsed, 0, 0, max(e.at_ms for e in group), 0, "", "", (first.restart_count or 0) + 1, None,
     )  # fmt: skip
 
 

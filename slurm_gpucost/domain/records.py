@@ -38,6 +38,12 @@ class Attempt(NamedTuple):
     """When the deciding evidence was observed."""
     vanished: int
     """1: the accounting lost it while it ran; its end is when it was last named there, and a person must look."""
+    qos: str
+    reservation: str
+    run: int
+    """Which run of its job it is, from 1, as far as the accounting has them. A change of size begins no other."""
+    cancelled_by: int | None
+    """The uid of ``CANCELLED by UID``."""
 
 
 class Lease(NamedTuple):
@@ -76,6 +82,14 @@ class Lease(NamedTuple):
     """When the prolog of this attempt ran on the node."""
     epilog_ms: int | None
     """When its epilog last did: from the attempt's end until then Slurm lets nobody have the device."""
+    state: str
+    partition: str
+    qos: str
+    reservation: str
+    run: int
+    cancelled_by: int
+    """-1: by nobody, or not told."""
+    vanished: int
 
     @property
     def share(self) -> Fraction | None:

@@ -68,9 +68,25 @@ def runs_of(attempts: Sequence[Attempt], nodes: Sequence[frozenset[str]]) -> lis
             is_open = attempt.end_ms is None
             found.append(Run(i, number, began, max(began, end), after is None, died, is_open, resized, nodes[i]))
         if attempt.state != "RESIZING":
-            follows = attempt.end_ms is None or again - attempt.end_ms <= HOOK_SLACK_MS
-            number = number + 1 if number is not None and follows else None
+            number = number + 1 if number is not None and _follows(attempt, again) else None
     return found
+
+
+def run_numbers(attempts: Sequence[Attempt]) -> list[int]:
+    """Which run of its job each attempt is, from 1; they are in order of Submit.
+
+    One that was not submitted where the one before it ended is another job that got the same id, or rows are missing.
+    """
+    found, number = [], 1
+    for attempt, after in zip_longest(attempts, attempts[1:]):
+        found.append(number)
+        if after is not None and attempt.state != "RESIZING":
+            number = number + 1 if _follows(attempt, after.submit_ms) else 1
+    return found
+
+
+def _follows(attempt: Attempt, again_ms: int) -> bool:
+    return attempt.end_ms is None or again_ms - attempt.end_ms <= HOOK_SLACK_MS
 
 
 def began_ms(attempt: Attempt) -> int | None:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from slurm_gpucost.domain.records import Lease
 
 DAY_MS = 86_400_000
-_KEY = "cluster, account, user, billable, suspended, gres_name, gres_type, share_den, model"
 _ROW = (
     "end_day, holder, end_ms, cluster, job_id, submit_ms, n, start_ms, seen_ms, units, share_num, node, gres_index, "
     "device, device_evidence, start_evidence, end_evidence, prolog_ms, epilog_ms, inventoried"
@@ -29,6 +28,16 @@ class Holder(NamedTuple):
     share_den: int
     model: str
     """The device's product name, '' where no device is named or the driver has not told of it."""
+    state: str
+    partition: str
+    qos: str
+    reservation: str
+    run: int
+    cancelled_by: int
+    vanished: int
+
+
+_KEY = ", ".join(Holder._fields)
 
 
 class Leases:
@@ -82,7 +91,8 @@ class Leases:
         model = self._models.get(lease.device, "") if lease.device is not None else ""
         return Holder(
             lease.cluster, lease.account, lease.user, lease.billable, lease.suspended, lease.gres_name, lease.gres_type,
-            lease.share_den, model,
+            lease.share_den, model, lease.state, lease.partition, lease.qos, lease.reservation, lease.run,
+            lease.cancelled_by, lease.vanished,
         )  # fmt: skip
 
     def _inventoried(self, lease: Lease) -> int:

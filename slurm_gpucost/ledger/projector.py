@@ -24,7 +24,7 @@ from slurm_gpucost.ledger.store import Ledger
 BATCH_JOBS = 5_000
 YIELD_SECONDS = 0.005
 """Between batches others get the writers' lock: the daemon goes on taking events in while a backfill is projected."""
-PROJECTION = "4"
+PROJECTION = "5"
 """Raise it when the rules of projection change: ledgers then say that they want a rebuild."""
 _Row = TypeVar("_Row", AccountingRow, HookEvent, ControllerRow)
 Progress = Callable[[int], None]

@@ -84,7 +84,8 @@ def _place(lease: Lease) -> Lease:
     """The lease without its end and what does not touch the time of devices."""
     return lease._replace(
         end_ms=0, seen_ms=0, billable=0, user="", account="", device_evidence=None, start_evidence="",
-        end_evidence=None, prolog_ms=None, epilog_ms=None, device=None, n=0,
+        end_evidence=None, prolog_ms=None, epilog_ms=None, device=None, n=0, state="", partition="", qos="",
+        reservation="", run=0, cancelled_by=-1, vanished=0,
     )  # fmt: skip
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
-from slurm_gpucost.costing.invoices import LineKey, Priced
+from slurm_gpucost.costing.invoices import LineKey, Priced, amount, lines_of
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes
@@ -77,19 +78,19 @@ def _pool(
     orphans = did.orphans
     times = {sku: _time(found, orphans.get(sku, 0)) for sku, found in terms.items()}
     own = {key: priced for key, priced in parts.items() if key[0] == pool.name}
-    uses = [Use(sku, found["suspended"] - found["oversubscribed"], NIL, NIL) for sku, found in terms.items()]
+    uses = [Use(sku, -found["oversubscribed"], NIL, NIL) for sku, found in terms.items()]
     exact: defaultdict[tuple[str, str, LineKey], Fraction] = defaultdict(Fraction)
-    for one in bill.billables(settings, queries, own):
-        price = Fraction(own[pool.name, one.key.start_ms].prices[one.key.sku]) / HOUR_MS
-        uses.append(Use(one.key.sku, one.device_ms, one.device_ms, price))
-        exact[one.cluster, one.account, one.key] += price * one.device_ms
+    for owner, found in lines_of(bill.charges(settings, queries, own), settings.billing.rounding).items():
+        for key, line in found.items():
+            uses.append(Use(key.sku, line.held, line.quantity, amount(key, Fraction(1))))
+            exact[*owner, key] = amount(key, line.quantity)
     starts = {priced.period.start_iso: start for (_, start), priced in own.items()}
     lines = [
         Line(Fraction(line["amount"]), exact[invoice["cluster"], invoice["account"], key])
         for invoice in invoices
         for line in invoice["lines"]
         if line["pool"] == pool.name
-        for key in [LineKey(pool.name, line["sku"], line["user"], starts.get(line["period_start"], -1))]
+        for key in [_key_of(line, starts.get(line["period_start"], -1))]
     ]
     made = balance(costs, times, uses, lines)
     existed = sum((time.existed for time in times.values()), NIL)
@@ -106,6 +107,11 @@ def _pool(
         "until_ms": period.end_ms,
     }
     return row, list(_wrong(settings, pool, costs, times, made, lines))
+
+
+def _key_of(line: dict[str, Any], start_ms: int) -> LineKey:
+    price = Decimal(line["unit_price"])
+    return LineKey(line["pool"], line["sku"], line["user"], start_ms, line["item"], line["rule"], price)
 
 
 def _terms(settings: Settings, queries: LedgerQueries, period: Period) -> dict[str, defaultdict[str, Fraction]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from slurm_gpucost.costing.invoices import Billable, LineKey, Priced, Terms, invoices, statement
+from slurm_gpucost.costing.invoices import USAGE, WAIVED, Charge, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
+from slurm_gpucost.services.quantities import Held, device_ms, held
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import period_in, priced_segments, published
 from slurm_gpucost.settings import Settings
@@ -24,8 +26,8 @@ def bill(
     """
     period = period_in(month, settings.timezone)
     parts = priced_parts(settings, queries, month)
-    terms = Terms(settings.currency, minor_unit(settings.currency), parts, period)
-    made = invoices(billables(settings, queries, parts), terms)
+    terms = Terms(settings.currency, minor_unit(settings.currency), parts, period, settings.billing.rounding)
+    made = invoices(charges(settings, queries, parts), terms)
     if account is not None:
         made = [invoice for invoice in made if invoice["account"] == account]
     if user is not None:
@@ -43,29 +45,36 @@ def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple
     }
 
 
-def billables(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced]) -> list[Billable]:
-    """Every priced quantity of the parts, each pool in its own. What has no SKU is :func:`unpriced`."""
-    found: list[Billable] = []
+def charges(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced]) -> list[Charge]:
+    """All that is to be paid for the parts, each pool in its own. What has no SKU is :func:`unpriced`."""
+    found: list[Charge] = []
     for (pool, start_ms), priced in sorted(parts.items(), key=lambda part: part[0]):
-        for row in queries.ask("billable_time", start_ms=start_ms, end_ms=priced.period.end_ms, held=0):
-            place = place_of(settings, row)
+        for one in held(settings, queries, start_ms, priced.period.end_ms):
+            place = place_of(settings, one.row)
             if place is not None and place[0] == pool:
-                key = LineKey(*place, row["user"], start_ms)
-                found.append(Billable(row["cluster"], row["account"], key, device_ms(row)))
+                found += _of_held(one, place, start_ms, priced.prices[place[1]])
     return found
 
 
-def place_of(settings: Settings, row: dict[str, Any]) -> tuple[str, str] | None:
+def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal) -> Iterator[Charge]:
+    """What a rule bills of held time, and what it waives: that is charged, too, at price 0."""
+    row, rule, factor = one.row, one.decision.text, one.decision.factor
+    billed = one.device_ms * factor
+    for kind, quantity, time, each in (
+        (USAGE, billed + one.added_ms, billed, price),
+        (WAIVED, one.device_ms - billed, one.device_ms - billed, Decimal(0)),
+    ):
+        if quantity:
+            key = LineKey(*place, row["user"], start_ms, kind, rule, each)
+            yield Charge(row["cluster"], row["account"], key, quantity, time)
+
+
+def place_of(settings: Settings, row: Mapping[str, Any]) -> tuple[str, str] | None:
     """(pool, SKU) of a row of time; None where the config does not know it, or not how many shards make a device."""
     if not row["share_den"]:
         return None
     found = settings.sku_for(row["gres_type"], row["model"])
     return (found[0].name, found[1].name) if found else None
-
-
-def device_ms(row: dict[str, Any]) -> Fraction:
-    """Device-milliseconds of a row of time, exact."""
-    return Fraction(row["quantity"], row["share_den"] or 1)
 
 
 def owned(rows: Rows, account: str | None, user: str | None) -> Rows:
@@ -84,7 +93,7 @@ def unpriced(
     """Time on devices that no SKU prices: never dropped, shown with the key that would price it."""
     rows: dict[tuple[str, str, str, str, bool], Fraction] = {}
     for row in owned(queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0), account, user):
-        if place_of(settings, row) is None:
+        if place_of(settings, row) is None and not row["suspended"]:
             key = (row["cluster"], row["gres_name"], row["gres_type"], row["model"] or "", not row["share_den"])
             rows[key] = rows.get(key, Fraction(0)) + device_ms(row)
     return [

@@ -19,7 +19,7 @@ from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import node_events, nodes, scontrol
-from slurm_gpucost.sources.accounting_text import FIELDS, cut, make_parser
+from slurm_gpucost.sources.accounting_text import cut, make_parser
 from slurm_gpucost.sources.accounting_times import BrokenRow
 from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import BadEvent, SpoolFile, to_event
@@ -68,7 +68,7 @@ def take_accounting(
     broken: list[tuple[int, str]] = []
     rows: list[AccountingRow] = []
     try:
-        records = list(cut(reply.text, reply.separator, len(FIELDS)))
+        records = list(cut(reply.text, reply.separator))
     except BrokenRow as error:
         with ledger.transaction() as db:
             ingest.set_aside(db, "sacct", "reply", None, str(error), reply.text.encode(), observed_at_ms)

@@ -9,7 +9,8 @@ from typing import Any
 from slurm_gpucost.costing.allotment import round_half_up
 from slurm_gpucost.costing.invoices import money
 from slurm_gpucost.domain.units import HOUR_MS, MS, decimal_text
-from slurm_gpucost.services.bill import device_ms, place_of
+from slurm_gpucost.services.bill import place_of
+from slurm_gpucost.services.quantities import device_ms
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import list_prices, published
 from slurm_gpucost.settings import Settings
@@ -38,6 +39,8 @@ def account_utilization_by_user(
         if users is not None and row["user"] not in users:
             continue
         if clusters is not None and row["cluster"] not in clusters:
+            continue
+        if row["suspended"]:  # sreport does not count it either
             continue
         place = place_of(settings, row)
         for user in ("", row["user"]):

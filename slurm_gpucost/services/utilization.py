@@ -13,7 +13,7 @@ from typing import Any
 
 from slurm_gpucost.domain.outages import PLANNED
 from slurm_gpucost.domain.units import MS, decimal_text
-from slurm_gpucost.services.bill import device_ms
+from slurm_gpucost.services.quantities import device_ms
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
 

@@ -64,7 +64,7 @@ def simple_assets(reader: Reader, pool: str, sku: Sku, month: int, sources: Sour
 
 def assets_of(reader: Reader, pool: str, said: Any, month: int, sources: Sources) -> Iterator[tuple[str, Asset]]:
     """(its key in the pool, the asset). What cannot be read is a fault, and has a harmless value after that."""
-    for n, data in enumerate(_list(reader, f"pools.{pool}.assets", said)):
+    for n, data in enumerate(list_of_tables(reader, f"pools.{pool}.assets", said)):
         prefix = f"pools.{pool}.assets.{n}."
         values = reader.read(data, ASSET, prefix)
         additions = [
@@ -80,7 +80,7 @@ def assets_of(reader: Reader, pool: str, said: Any, month: int, sources: Sources
 
 def interest_of(reader: Reader, prefix: str, data: dict[str, Any], sources: Sources) -> Iterator[Interest]:
     """What lenders are paid: [[pools.NAME.interest]]."""
-    for n, one in enumerate(_list(reader, f"{prefix}interest", data.get("interest", []))):
+    for n, one in enumerate(list_of_tables(reader, f"{prefix}interest", data.get("interest", []))):
         values = reader.read(one, INTEREST, f"{prefix}interest.{n}.")
         if {"name", "amount", "from", "until"} <= values.keys():
             sources[f"interest:{values['name']}"] = (Source(f"{prefix}interest.{n}.amount"),)
@@ -104,7 +104,7 @@ def items_of(
     reader: Reader, prefix: str, data: dict[str, Any], month: int, sources: Sources
 ) -> Iterator[tuple[CostItem, dict[str, Fraction] | None]]:
     """The costs of [[pools.NAME.costs]] without faults, each with percentages of its own or None."""
-    for n, one in enumerate(_list(reader, f"{prefix}costs", data.get("costs", []))):
+    for n, one in enumerate(list_of_tables(reader, f"{prefix}costs", data.get("costs", []))):
         key = f"{prefix}costs.{n}"
         values = reader.read(one, COST, f"{key}.")
         if not {"name", "kind", "amount", "per"} <= values.keys():
@@ -143,7 +143,7 @@ def items_of_file(
 
 def tariff_of(reader: Reader, prefix: str, values: dict[str, Any], data: dict[str, Any], sources: Sources) -> Tariff:
     """The versions of [[pools.NAME.tariff]]; without them one price, always."""
-    said = _list(reader, f"{prefix}tariff", data.get("tariff", []))
+    said = list_of_tables(reader, f"{prefix}tariff", data.get("tariff", []))
     if not said:
         sources["tariff"] = (Source(f"{prefix}tariff_per_kwh"),)
         return Tariff((Version(date.min, (Band(values.get("tariff_per_kwh", NIL)),)),))
@@ -162,7 +162,8 @@ def tariff_of(reader: Reader, prefix: str, values: dict[str, Any], data: dict[st
     return found
 
 
-def _list(reader: Reader, key: str, said: Any) -> tuple[dict[str, Any], ...]:
+def list_of_tables(reader: Reader, key: str, said: Any) -> tuple[dict[str, Any], ...]:
+    """A list of tables; what is none is a fault."""
     try:
         return tables(said)
     except ValueError:

@@ -7,15 +7,18 @@ from dataclasses import fields
 from datetime import date
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.bands import Band
 from slurm_gpucost.costing.capital import Asset
 from slurm_gpucost.costing.exact import number_text
 from slurm_gpucost.costing.interest import Interest
 from slurm_gpucost.costing.items import CostItem
+from slurm_gpucost.costing.periods import iso
 from slurm_gpucost.costing.tariff import Tariff, Version
+from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.settings.catalogue import SKU
-from slurm_gpucost.settings.model import Pool
+from slurm_gpucost.settings.model import Billing, Pool
 from slurm_gpucost.settings.template import toml
 
 
@@ -47,6 +50,30 @@ def inputs_of(pool: Pool) -> dict[str, str]:
     for paid in costs.capital.interest:
         found |= _fields(f"{prefix}.interest.{paid.name}", paid)
     return {key: _text(value) for key, value in found.items() if value not in (None, "", ())}
+
+
+def billing_inputs(billing: Billing) -> dict[str, str]:
+    """The rules of billing as key -> text. The order of rules counts, so each stands under its number, from 1."""
+    found: dict[str, Any] = {}
+    for row, rule in enumerate(billing.rules, 1):
+        match = {**rule.match, "shorter_than_seconds": rule.shorter_than_seconds, "factor": rule.factor}
+        told = (f"{column} {_plain(value)}" for column, value in match.items() if value is not None)
+        found[f"rules.{row}"] = f"{rule.name}: {', '.join(told)}"
+    rounding = billing.rounding
+    if rounding.per:
+        found["billing.rounding"] = f"{rounding.per}, step {rounding.step_ms} ms, minimum {rounding.minimum_ms} ms"
+    for n, out in enumerate(billing.outages, 1):
+        until = "" if out.until_ms == OPEN_END_MS else f" to {_utc(out.until_ms)}"
+        found[f"outages.{n}"] = f"{_utc(out.from_ms)}{until}: {' '.join(out.nodes)}; {out.reason}"
+    return found
+
+
+def _plain(value: Any) -> str:
+    return " ".join(value) if isinstance(value, tuple) else number_text(Fraction(value))
+
+
+def _utc(ms: int) -> str:
+    return iso(ms, ZoneInfo("UTC"))
 
 
 def _fields(prefix: str, one: Asset | CostItem | Interest) -> dict[str, Any]:

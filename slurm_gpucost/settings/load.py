@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.domain.errors import ConfigError, UsageError
+from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
 from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
@@ -111,7 +112,7 @@ class _Reader:
         return values
 
     def settings(self, data: dict[str, Any]) -> Settings:
-        top = self.read(data, TOP, "", (*SECTIONS, "pools"))
+        top = self.read(data, TOP, "", (*SECTIONS, "billing", "rules", "outages", "pools"))
         parts = {
             name: self.read(self.table(data.get(name, {}), name), settings, f"{name}.")
             for name, settings in SECTIONS.items()
@@ -124,6 +125,8 @@ class _Reader:
         if not pools:
             self.fault("pools", "is missing: at least one [pools.NAME] with a [pools.NAME.skus.SKU] is needed")
         self.unique(pools)
+        told = self.read(self.table(data.get("billing", {}), "billing"), BILLING, "billing.")
+        billing = billing_of(self, told, data, zone)
         if self.faults:
             raise ConfigError(*self.faults)
         accounting, controller, nvml = parts["accounting"], parts["controller"], parts["nvml"]
@@ -152,6 +155,7 @@ class _Reader:
             idle_threshold_percent=parts["findings"]["idle_threshold_percent"],
             idle_minimum_minutes=parts["findings"]["idle_minimum_minutes"],
             pools=pools,
+            billing=billing,
         )
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:

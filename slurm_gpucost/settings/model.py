@@ -9,7 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.costing.policy import Rule
 from slurm_gpucost.costing.pools import PoolCosts
+from slurm_gpucost.costing.quantity import Rounding
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,26 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class DeclaredOutage:
+    """The site declares that these nodes were of no use to jobs from a moment to another, in ms UTC."""
+
+    nodes: tuple[str, ...]
+    from_ms: int
+    until_ms: int
+    """OPEN_END_MS: still."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Billing:
+    """What of held time is billed."""
+
+    rules: tuple[Rule, ...]
+    rounding: Rounding
+    outages: tuple[DeclaredOutage, ...]
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole config."""
 
@@ -70,6 +92,7 @@ class Settings:
     idle_threshold_percent: int
     idle_minimum_minutes: int
     pools: tuple[Pool, ...]
+    billing: Billing
 
     def sku_for(self, gres_type: str, model: str | None) -> tuple[Pool, Sku] | None:
         """The pool and SKU of a device: by its NVML name, else by GRES type; '' means the only SKU if there is one."""

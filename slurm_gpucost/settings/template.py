@@ -13,6 +13,7 @@ from typing import Any
 
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import decimal_text
+from slurm_gpucost.settings.billing import BILLING, OUTAGE, RULE
 from slurm_gpucost.settings.catalogue import (
     ASSET,
     BAND,
@@ -69,6 +70,7 @@ def template(
     lines += _table(TOP, given[""])
     for name, settings in SECTIONS.items():
         lines += ["", f"[{name}]", *_table(settings, given.get(name, {}))]
+    lines += ["", "[billing]", *_table(BILLING, {})]
     lines += ["", "[pools.main]", *_table(POOL, {})]
     lines += [
         "",
@@ -138,6 +140,7 @@ def reference() -> str:
         "",
     ]
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
+    tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE)]
     tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", SKU)]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]

@@ -31,7 +31,7 @@ FREE_TEXT = ("JobName", "WCKey")
 """What users write as they like."""
 FIELDS = (
     "JobIDRaw,JobID,Cluster,DBIndex,Submit,Eligible,Start,End,ElapsedRaw,Suspended,State,ExitCode,"
-    "User,Account,Partition,QOS,JobName,WCKey,NodeList,AllocTRES,NNodes"
+    "User,Account,Partition,QOS,JobName,WCKey,NodeList,AllocTRES,Reservation,NNodes"
 ).split(",")
 """What we ask for. The last is a number, so the first newline after it ends the record, whatever names hold."""
 REQUIRED = ("JobIDRaw", "Submit", "Start", "End", "ElapsedRaw", "State", "User", "Account", "AllocTRES")
@@ -54,15 +54,18 @@ def columns_of(header: str) -> list[str]:
     return names[:-1] if names and not names[-1] else names
 
 
-def cut(reply: str, separator: str, width: int) -> Iterator[list[str]]:
+def cut(reply: str, separator: str) -> Iterator[list[str]]:
     """The records of a live reply, its header line included, cut by the unforgeable ``separator`` alone.
 
-    Raises BrokenRow where the reply does not end with a whole record: then nothing in it can be trusted.
+    They have as many fields as the header, which nobody can put a newline into. Raises BrokenRow where the reply does
+    not end with a whole record: then nothing in it can be trusted.
     """
+    header = reply.partition("\n")[0].split(separator)
+    width = len(header)
     pieces = reply.split(separator)
     if len(pieces) == 1 and not reply.strip():
         return
-    if (len(pieces) - 1) % (width - 1):
+    if header[-1] != FIELDS[-1] or (len(pieces) - 1) % (width - 1):
         raise BrokenRow(f"sacct's reply has {len(pieces)} pieces, not whole records of {width}")
     first = pieces[0]
     for at in range(1, len(pieces), width - 1):
@@ -92,6 +95,7 @@ def make_parser(
     i_eligible, i_suspended, i_exit = at.get("eligible"), at.get("suspended"), at.get("exitcode")
     i_partition, i_qos, i_wckey = at.get("partition"), at.get("qos"), at.get("wckey")
     i_nodes, i_nodelist, i_name = at.get("nnodes"), at.get("nodelist"), at.get("jobname")
+    i_reservation = at.get("reservation")
 
     def parse(parts: list[str]) -> AccountingRow | None:
         if len(parts) == width + 1 and not parts[-1]:
@@ -145,7 +149,10 @@ def make_parser(
         if state == "SUSPENDED" and end is None:
             # Suspended grows with every look and ElapsedRaw stands still (22.05 to 26.05): that is what is said.
             content = (*said[:_AT_SUSPENDED], elapsed, *said[_AT_SUSPENDED + 1 :])
-        return AccountingRow(row_cluster, job_id, submit, digest_of(content, seen), observed_at_ms, *said)
+        reservation = parts[i_reservation] if i_reservation is not None else ""
+        if reservation:  # what a file without that column says of other jobs stays the same evidence
+            content = (*content, reservation)
+        return AccountingRow(row_cluster, job_id, submit, digest_of(content, seen), observed_at_ms, *said, reservation)
 
     return parse
 

@@ -1,4 +1,4 @@
-"""Who runs this command, and from where: for the log of changes."""
+"""Who runs this command, and from where: for the log of changes; and who users are on this system."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ def identity(environment: Mapping[str, str] | None = None, login_uid: Path = LOG
     if client := env.get("SSH_CONNECTION", "").split(" ")[0]:
         where.append(client)
     return Identity(login or _name(uid), uid, socket.gethostname(), " ".join(where))
+
+
+def uid_of(user: str) -> int | None:
+    """The uid that this system knows a user by."""
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
 
 
 def _name(uid: int) -> str:

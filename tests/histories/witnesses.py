@@ -94,12 +94,12 @@ def _row(
     said = (
         "1", job.user, job.account, "main", "normal", "", "job", *array, None, None, state, None, "0:0",
         submit * 1000, _ms(start), _ms(end), _ms(elapsed), stopped * 1000,
-        len(ran[1].places) if ran else 0, nodes, tres,
+        len(ran[1].places) if ran else 0, nodes, tres, "",
     )  # fmt: skip
     content: tuple[object, ...] = said
     if at is not None and state == "SUSPENDED":  # Suspended grows, ElapsedRaw stands still
         assert start is not None
-        content = (*said[:-4], at - start - stopped, *said[-3:])
+        content = (*said[:-5], at - start - stopped, *said[-4:])
     return AccountingRow(CLUSTER, job.id, submit * 1000, _digest(*content), at_ms, *said)
 
 

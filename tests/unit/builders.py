@@ -50,7 +50,7 @@ def accounting(
         "state": "RUNNING" if end is None else "COMPLETED", "cancelled_by": None, "exit_code": "0:0",
         "eligible_ms": None, "start_ms": None if start is None else T0 + start * 1000,
         "end_ms": None if end is None else T0 + end * 1000, "elapsed_ms": None if elapsed is None else elapsed * 1000,
-        "suspended_ms": suspended * 1000, "node_count": 1, "node_list": "n1", "alloc_tres": tres,
+        "suspended_ms": suspended * 1000, "node_count": 1, "node_list": "n1", "alloc_tres": tres, "reservation": "",
         **other,
     }  # fmt: skip
     said = [values[name] for name in AccountingRow._fields if name not in ("digest", "observed_at_ms")]
@@ -117,7 +117,8 @@ def config(tmp_path: Path) -> Settings:
 def tables(ledger: Ledger) -> tuple[list[Attempt], list[Lease]]:
     """What the projection made."""
     db = ledger.connection
-    attempts = [Attempt(*row) for row in db.execute("SELECT * FROM attempt ORDER BY cluster, job_id, submit_ms")]
+    names = ", ".join(Attempt._fields)
+    attempts = [Attempt(*row) for row in db.execute(f"SELECT {names} FROM attempt ORDER BY cluster, job_id, submit_ms")]
     columns = ", ".join(Lease._fields)
     leases = [Lease(*row) for row in db.execute(f"SELECT {columns} FROM lease ORDER BY cluster, job_id, submit_ms, n")]
     return attempts, leases

@@ -1,6 +1,6 @@
--- Device time by owner and kind of device, in one period: integers only, nothing priced.
+-- Device time by all that billing rules can ask of it, in one period: integers only, nothing priced.
 -- quantity / share_den is device-milliseconds; share_den 0: nobody says how many shards make a device.
--- Running leases count up to the last good look at the accounting. Suspended ones are leased, not billed: left out.
+-- Running leases count up to the last good look at the accounting. suspended: '' while the job ran.
 -- Parameters: :start_ms, :end_ms (end exclusive); :held 0 for what accounting knows, 1 for what it does not (shown, not billed).
 -- Leases lie in order of (end_day, holder), so the inner sums are made as they are read, without a sort.
 WITH longest AS (
@@ -42,7 +42,8 @@ summed AS (
   )
   GROUP BY holder
 )
-SELECT cluster, account, user, gres_name, gres_type, nullif(model, '') AS model, share_den, quantity, running, leases
+SELECT holder.holder, cluster, account, user, gres_name, gres_type, nullif(model, '') AS model, share_den, suspended, state,
+  partition, qos, reservation, run, nullif(cancelled_by, -1) AS cancelled_by, vanished, quantity, running, leases
 FROM summed JOIN holder ON holder.holder = summed.holder
-WHERE billable = 1 - :held AND suspended = ''
-ORDER BY cluster, account, user, gres_name, gres_type, model, share_den
+WHERE billable = 1 - :held
+ORDER BY cluster, account, user, gres_name, gres_type, model, share_den, holder.holder

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_gpucost.costing.invoices import Billable, LineKey, Priced, Terms, invoices, statement
+from slurm_gpucost.costing.invoices import USAGE, Charge, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.costing.periods import month
 
 HOUR = Fraction(3_600_000)
@@ -17,17 +17,22 @@ KOLKATA, BERLIN = (month("2026-10", ZoneInfo(z)) for z in ("Asia/Kolkata", "Euro
 PRICES = {"a100": Decimal("1.2345"), "h100": Decimal("2.9999"), "old": Decimal("0.0000")}
 
 
-def terms(minor_unit: int = 2, prices: dict[str, Decimal] | None = None) -> Terms:
-    parts = {
-        (pool, month.start_ms): Priced(month, prices or PRICES) for pool, month in (("in", KOLKATA), ("de", BERLIN))
-    }
+def terms(minor_unit: int = 2) -> Terms:
+    parts = {(pool, month.start_ms): Priced(month, PRICES) for pool, month in (("in", KOLKATA), ("de", BERLIN))}
     return Terms("EUR", minor_unit, parts, KOLKATA)
 
 
-def held(user: str, ms: Fraction | int, sku: str = "a100", pool: str = "in", account: str = "lab") -> Billable:
-    return Billable(
-        "c", account, LineKey(pool, sku, user, (KOLKATA if pool == "in" else BERLIN).start_ms), Fraction(ms)
-    )
+def held(
+    user: str,
+    ms: Fraction | int,
+    sku: str = "a100",
+    pool: str = "in",
+    account: str = "lab",
+    price: Decimal | None = None,
+) -> Charge:
+    start = (KOLKATA if pool == "in" else BERLIN).start_ms
+    key = LineKey(pool, sku, user, start, USAGE, "held time (rule 6)", PRICES[sku] if price is None else price)
+    return Charge("c", account, key, Fraction(ms), Fraction(ms))
 
 
 QUANTITIES = st.lists(
@@ -40,7 +45,7 @@ QUANTITIES = st.lists(
         st.sampled_from(["lab", "ops"]),
     ),
     max_size=25,
-).map(lambda rows: [row for row in rows if row.device_ms])
+).map(lambda rows: [row for row in rows if row.quantity])
 
 
 def test_one_line_by_hand() -> None:
@@ -60,7 +65,10 @@ def test_one_line_by_hand() -> None:
                     "pool": "in",
                     "sku": "a100",
                     "user": "ann",
+                    "item": "usage",
+                    "rule": "held time (rule 6)",
                     "gpu_hours": "3.000000",
+                    "held_gpu_hours": "3.000000",
                     "unit_price": "1.2345",
                     "amount": "3.70",
                     "period_start": "2026-10-01T00:00:00+05:30",
@@ -73,20 +81,21 @@ def test_one_line_by_hand() -> None:
 
 def test_cents_of_81_equal_lines() -> None:
     # 81 users, 1 h each, 81.02 in all: 81 x 1.0002 is 81.0162, rounded 81.02.
-    bill = [held(f"u{n:02}", HOUR) for n in range(81)]
-    (invoice,) = invoices(bill, terms(prices={"a100": Decimal("1.0002")}))
+    bill = [held(f"u{n:02}", HOUR, price=Decimal("1.0002")) for n in range(81)]
+    (invoice,) = invoices(bill, terms())
     assert invoice["total"] == "81.02"
     assert [line["amount"] for line in invoice["lines"]] == ["1.01", "1.01"] + ["1.00"] * 79
 
 
 def test_two_halves_of_1_01() -> None:
-    (invoice,) = invoices([held("bob", HOUR / 2), held("ann", HOUR / 2)], terms(prices={"a100": Decimal("1.01")}))
+    price = Decimal("1.01")
+    (invoice,) = invoices([held("bob", HOUR / 2, price=price), held("ann", HOUR / 2, price=price)], terms())
     assert [(line["user"], line["amount"]) for line in invoice["lines"]] == [("ann", "0.51"), ("bob", "0.50")]
 
 
 def test_one_millisecond_and_a_share_are_not_lost() -> None:
     # 3/8 of a device for 8 h and 1 ms at 1.2345: 3.000000 h shown, the amount is made of all of it.
-    (invoice,) = invoices([held("ann", (8 * HOUR + 1) * Fraction(3, 8))], terms(prices={"a100": Decimal("1000000")}))
+    (invoice,) = invoices([held("ann", (8 * HOUR + 1) * Fraction(3, 8), price=Decimal(1000000))], terms())
     assert invoice["lines"][0]["gpu_hours"] == "3.000000"
     assert invoice["total"] == "3000000.10"  # 3/8 ms is 1.04e-7 h
 
@@ -108,12 +117,12 @@ def test_a_free_sku_is_shown_at_nothing() -> None:
 
 
 @given(QUANTITIES)
-def test_lines_and_statements_add_up_to_the_exact_sum_rounded(rows: list[Billable]) -> None:
+def test_lines_and_statements_add_up_to_the_exact_sum_rounded(rows: list[Charge]) -> None:
     made = invoices(rows, terms())
     assert [i["account"] for i in made] == sorted({row.account for row in rows})
     for invoice in made:
         mine = [row for row in rows if row.account == invoice["account"]]
-        exact = sum((row.device_ms / HOUR * Fraction(PRICES[row.key.sku]) for row in mine), Fraction(0))
+        exact = sum((row.quantity / HOUR * Fraction(PRICES[row.key.sku]) for row in mine), Fraction(0))
         total = Fraction(invoice["total"])
         assert 2 * abs(total - exact) <= Fraction(1, 100)
         assert sum(Fraction(line["amount"]) for line in invoice["lines"]) == total
@@ -125,8 +134,8 @@ def test_lines_and_statements_add_up_to_the_exact_sum_rounded(rows: list[Billabl
 
 
 @given(QUANTITIES, st.randoms(), st.integers(2, 7))
-def test_order_and_splitting_change_nothing(rows: list[Billable], random: Any, pieces: int) -> None:
-    split = [Billable(r.cluster, r.account, r.key, r.device_ms / pieces) for r in rows for _ in range(pieces)]
+def test_order_and_splitting_change_nothing(rows: list[Charge], random: Any, pieces: int) -> None:
+    split = [r._replace(quantity=r.quantity / pieces, held=r.held / pieces) for r in rows for _ in range(pieces)]
     random.shuffle(split)
     assert invoices(split, terms()) == invoices(rows, terms())
 
@@ -141,7 +150,7 @@ def test_a_statement_is_the_users_lines_and_no_one_elses() -> None:
 
 
 @given(QUANTITIES)
-def test_no_float_anywhere(rows: list[Billable]) -> None:
+def test_no_float_anywhere(rows: list[Charge]) -> None:
     def walk(value: Any) -> None:
         assert not isinstance(value, float)
         for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():

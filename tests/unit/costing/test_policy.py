@@ -27,18 +27,15 @@ def rule(name: str = "r", factor: Any = ONE, shorter: Any = None, **match: tuple
         ("NODE_FAIL", ZERO, "node failure"),
         ("BOOT_FAIL", ZERO, "node failure"),
         ("REVOKED", ZERO, "never ran here"),
-        ("PREEMPTED", ONE, "preempted"),
-        *((s, ONE, "ended by itself, its user or its limits") for s in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")),
-        ("OUT_OF_MEMORY", ONE, "ended by itself, its user or its limits"),
-        ("DEADLINE", ONE, "ended by itself, its user or its limits"),
-        *((s, ONE, "all else") for s in ("RUNNING", "REQUEUED", "RESIZING", "A_STATE_OF_2030")),
+        *((s, ONE, "held time") for s in ("PREEMPTED", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY")),
+        *((s, ONE, "held time") for s in ("DEADLINE", "RUNNING", "REQUEUED", "RESIZING", "A_STATE_OF_2030")),
     ],
 )
 def test_what_the_default_table_bills(state: str, factor: Fraction, name: str) -> None:
     decision = decide(Facts(state, elapsed_ms=HOUR), DEFAULT_RULES)
     assert (decision.factor, decision.rule.name) == (factor, name)
     assert DEFAULT_RULES[decision.row - 1] is decision.rule
-    assert decision.text == f"rule {decision.row} ({name})"
+    assert decision.text == f"{name} (rule {decision.row})"
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -16,11 +16,15 @@ BERLIN = ZoneInfo("Europe/Berlin")
 Golden = Callable[[str, str], None]
 
 LINES = [
-    {"pool": "main", "sku": sku, "user": user, "gpu_hours": hours, "unit_price": price, "amount": amount}
-    for sku, user, hours, price, amount in [
-        ("a100", "alice", "1250.500000", "0.5697", "712.41"),
-        ("h200", "alice", "0.000278", "2.1000", "0.00"),
-        ("a100", "bob", "3.750000", "0.5697", "2.14"),
+    {
+        "pool": "main", "sku": sku, "user": user, "item": item, "rule": rule, "gpu_hours": hours,
+        "held_gpu_hours": hours, "unit_price": price, "amount": amount,
+    }
+    for sku, user, item, rule, hours, price, amount in [
+        ("a100", "alice", "usage", "held time (rule 6)", "1250.500000", "0.5697", "712.41"),
+        ("a100", "alice", "waived", "node failure (rule 4)", "8.000000", "0", "0.00"),
+        ("h200", "alice", "usage", "held time (rule 6)", "0.000278", "2.1000", "0.00"),
+        ("a100", "bob", "usage", "held time (rule 6)", "3.750000", "0.5697", "2.14"),
     ]
 ]  # fmt: skip
 INVOICE: dict[str, Any] = {
@@ -28,7 +32,7 @@ INVOICE: dict[str, Any] = {
     "period_end": "2026-11-01T00:00:00+05:30", "status": "provisional", "currency": "INR", "total": "714.55",
     "lines": LINES,
 }  # fmt: skip
-STATEMENT = {**INVOICE, "kind": "statement", "user": "bob", "total": "2.14", "lines": LINES[2:]}
+STATEMENT = {**INVOICE, "kind": "statement", "user": "bob", "total": "2.14", "lines": LINES[3:]}
 
 
 def lease(**changed: Any) -> dict[str, Any]:
@@ -115,7 +119,8 @@ def test_several_invoices_are_told_apart() -> None:
 def test_invoice_lines_for_csv_carry_their_invoice() -> None:
     rows = invoice.lines([INVOICE])
     assert [(row["account"], row["user"], row["amount"]) for row in rows] == [
-        ("physics", "alice", "712.41"), ("physics", "alice", "0.00"), ("physics", "bob", "2.14"),
+        ("physics", "alice", "712.41"), ("physics", "alice", "0.00"), ("physics", "alice", "0.00"),
+        ("physics", "bob", "2.14"),
     ]  # fmt: skip
     assert all(field in row for row in rows for field in invoice.FIELDS)
 

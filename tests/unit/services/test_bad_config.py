@@ -34,7 +34,16 @@ def read(tmp_path: Path, t: str) -> Settings:
 
 class Q:
     def __init__(self, **k: Any) -> None:
-        row = {"cluster": "c", "account": "x", "user": "u", "gres_name": "gpu", "gres_type": "a100", "model": None}
+        row: dict[str, Any] = {"cluster": "c", "account": "x", "user": "u", "gres_name": "gpu", "gres_type": "a100"}
+        facts = {"model": None} | {
+            "state": "RUNNING",
+            "partition": "main",
+            "qos": "",
+            "reservation": "",
+            "run": 1,
+            "cancelled_by": None,
+        }
+        row |= facts | {"holder": 1, "suspended": "", "vanished": 0}
         self.row = row | {"share_den": 1, "quantity": 0, "running": 1, "leases": 1} | k
 
     def ask(self, name: str, /, **p: Any) -> list[dict[str, Any]]:

@@ -38,7 +38,10 @@ class Recorded:
 
 def row(user: str = "ann", quantity: int = HOUR, **other: Any) -> dict[str, Any]:
     gpu = {"cluster": "c", "account": "lab", "gres_name": "gpu", "gres_type": "a100", "model": None, "share_den": 1}
-    return {**gpu, "user": user, "quantity": quantity, "running": 0, "leases": 1, **other}
+    attempt = {"suspended": "", "state": "COMPLETED", "partition": "main", "qos": "normal", "reservation": "", "run": 1}
+    attempt |= {"cancelled_by": None, "vanished": 0}
+    facts = {**gpu, **attempt, "user": user, **other}
+    return {"holder": hash(str(facts)), **facts, "quantity": quantity, "running": 0, "leases": 1}
 
 
 @pytest.fixture
