@@ -1,7 +1,8 @@
 """Free allotments: what an account, or each of its users, need not pay in a period. Pure, exact.
 
 Give all lines of one account and period at once. Allotments are used up in the order in which they are declared, each
-by its lines in the order that it declares. So what is owed is a function of the facts alone: when one comes late the
+by its lines in the order that it declares; lines of equal rank share it in proportion to their quantities, so that
+nobody gets all of it by name. So what is owed is a function of the facts alone: when one comes late the
 account is rated anew as a whole, and only the difference to what was charged is an adjustment.
 """
 
@@ -9,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import groupby
 from typing import Any, NamedTuple
 
-from slurm_gpucost.costing.exact import exact, whole
+from slurm_gpucost.costing.exact import exact
 from slurm_gpucost.domain.units import HOUR_MS
 
 ACCOUNT, USER = "account", "user"
 HOURS, AMOUNT = "gpu_hours", "amount"
-TIME, DEAREST, CHEAPEST = "time", "dearest", "cheapest"
+SHARE, DEAREST, CHEAPEST = "share", "dearest", "cheapest"
 
 
 class Free(NamedTuple):
@@ -28,8 +30,8 @@ class Free(NamedTuple):
     unit: str = HOURS
     per: str = ACCOUNT
     """ACCOUNT: its users share it. USER: each of them has as much."""
-    order: str = TIME
-    """Which lines use it up first: the earliest, or those with the highest or lowest price; then the earliest."""
+    order: str = SHARE
+    """Which lines use it up first: all the same part of theirs, or those with the highest or lowest price first."""
     skus: tuple[str, ...] = ()
     """It holds for these; empty: for all."""
 
@@ -41,8 +43,6 @@ class Line(NamedTuple):
     """Whatever sorts, like (pool, SKU, user); lines of one key are charged together."""
     user: str
     sku: str
-    at_ms: int
-    """When, in ms UTC. Take the attempt's start: then cutting a lease moves nothing."""
     device_ms: Fraction
     price: Fraction
 
@@ -66,19 +66,20 @@ def used(lines: Iterable[Line], allotments: Sequence[Free]) -> list[Used]:
     for free in allotments:
         remaining: dict[str, Fraction] = {}
         taken: dict[Any, list[Fraction]] = {}
-        for line in sorted(left, key=lambda line: _rank(free, line)):
-            holder = line.user if free.per == USER else ""
-            worth = line.price / HOUR_MS if free.unit == AMOUNT else Fraction(1, HOUR_MS)
+        meant = [line for line in left if not free.skus or line.sku in free.skus]
+        for (holder, _), equals in groupby(sorted(meant, key=lambda x: _rank(free, x)), key=lambda x: _rank(free, x)):
+            lines = list(equals)
             rest = remaining.setdefault(holder, exact(free.quantity, "quantity"))
-            part = min(left[line], rest / worth)
-            if part <= 0 or (free.skus and line.sku not in free.skus):
-                continue
-            remaining[holder] = rest - part * worth
-            left[line] -= part
-            sums = taken.setdefault(line.key, [Fraction(0), Fraction(0)])
-            sums[0] += part
-            sums[1] += part * line.price / HOUR_MS
-        found += [Used(free.name, key, *taken[key]) for key in sorted(taken)]
+            wanted = sum((left[line] * _worth(free, line) for line in lines), Fraction(0))
+            part = min(Fraction(1), rest / wanted) if wanted else Fraction(0)
+            remaining[holder] = rest - part * wanted
+            for line in lines if part else ():
+                device_ms = left[line] * part
+                left[line] -= device_ms
+                sums = taken.setdefault(line.key, [Fraction(0), Fraction(0)])
+                sums[0] += device_ms
+                sums[1] += device_ms * line.price / HOUR_MS
+        found += [Used(free.name, key, *taken[key]) for key in sorted(taken) if taken[key][0]]
     return found
 
 
@@ -121,7 +122,7 @@ def faults(allotments: Sequence[Free]) -> list[tuple[str, str]]:
         for key, value, known in (
             ("unit", free.unit, (HOURS, AMOUNT)),
             ("per", free.per, (ACCOUNT, USER)),
-            ("order", free.order, (TIME, DEAREST, CHEAPEST)),
+            ("order", free.order, (SHARE, DEAREST, CHEAPEST)),
         ):
             if value not in known:
                 found.append((f"{n}.{key}", f"'{value}' is none of {', '.join(known)}"))
@@ -135,12 +136,17 @@ def _counted(lines: Iterable[Line]) -> dict[Line, Fraction]:
         device_ms = exact(line.device_ms, "device_ms")
         if device_ms < 0 or exact(line.price, "price") < 0:
             raise ValueError(f"line {line.key}: {device_ms} device-ms at {line.price} is less than nothing")
-        whole(line.at_ms, "at_ms")
         alike = line._replace(device_ms=Fraction(0))
         sums[alike] = sums.get(alike, Fraction(0)) + device_ms
     return sums
 
 
-def _rank(free: Free, line: Line) -> tuple[Any, ...]:
+def _rank(free: Free, line: Line) -> tuple[str, Fraction]:
+    """(Whose allotment it is, in which order it is used up)."""
     price = {DEAREST: -line.price, CHEAPEST: line.price}.get(free.order, Fraction(0))
-    return price, line.at_ms, line.key, line.price, line.user, line.sku
+    return line.user if free.per == USER else "", price
+
+
+def _worth(free: Free, line: Line) -> Fraction:
+    """What a device-ms of the line takes of the allotment."""
+    return line.price / HOUR_MS if free.unit == AMOUNT else Fraction(1, HOUR_MS)

@@ -6,22 +6,26 @@ cents by largest remainder. A statement shows one user's lines of it, so stateme
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
+from slurm_gpucost.costing.free import Free, used
+from slurm_gpucost.costing.free import Line as FreeLine
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.costing.quantity import Rounding, line_ms
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 
 HOURS_DECIMALS = 6
-USAGE, WAIVED = "usage", "waived"
-"""Kinds of lines: what is billed of held time, and what is not: a line at price 0."""
+USAGE, WAIVED, FREE = "usage", "waived", "free"
+"""Kinds of lines: what is billed of held time; what is not, a line at price 0; what an allotment takes off."""
 NIL = Fraction(0)
 NO_ROUNDING = Rounding()
+Allotments = Callable[[str, str], Sequence[Free]]
+"""(cluster, account) -> what it need not pay in the period, in the order in which that is used up."""
 
 
 class LineKey(NamedTuple):
@@ -78,10 +82,14 @@ class Terms:
     period: Period
     """The period as cut in the site's zone."""
     rounding: Rounding = NO_ROUNDING
+    free: Allotments = lambda _cluster, _account: ()
 
 
-def lines_of(charges: Iterable[Charge], rounding: Rounding) -> dict[tuple[str, str], dict[LineKey, Line]]:
-    """Charges added up to lines by (cluster, account), rounded where lines are; lines of nothing are left out."""
+def lines_of(charges: Iterable[Charge], terms: Terms) -> dict[tuple[str, str], dict[LineKey, Line]]:
+    """Charges added up to lines by (cluster, account), rounded where lines are; lines of nothing are left out.
+
+    Give all charges of the period, for an allotment reaches over all pools.
+    """
     sums: dict[tuple[str, str], dict[LineKey, Line]] = {}
     for one in charges:
         lines = sums.setdefault((one.cluster, one.account), {})
@@ -90,10 +98,26 @@ def lines_of(charges: Iterable[Charge], rounding: Rounding) -> dict[tuple[str, s
     found: dict[tuple[str, str], dict[LineKey, Line]] = {}
     for owner in sorted(sums):
         for key, line in sorted(sums[owner].items()):
-            billed = line_ms(line.quantity, rounding) if key.kind == USAGE else line.quantity
+            billed = line_ms(line.quantity, terms.rounding) if key.kind == USAGE else line.quantity
             if billed:
                 found.setdefault(owner, {})[key] = Line(billed, line.held)
+    for owner, lines in found.items():
+        lines |= _free(lines, terms.free(*owner))
     return found
+
+
+def _free(lines: Mapping[LineKey, Line], allotments: Sequence[Free]) -> Iterator[tuple[LineKey, Line]]:
+    owed = [
+        FreeLine(key, key.user, key.sku, line.quantity, Fraction(key.unit_price))
+        for key, line in lines.items()
+        if key.kind != WAIVED
+    ]
+    sums: dict[LineKey, Fraction] = {}
+    for one in used(owed, allotments) if allotments else ():
+        key = one.key._replace(kind=FREE, rule=one.free)
+        sums[key] = sums.get(key, NIL) + one.device_ms
+    for key in sorted(sums):
+        yield key, Line(-sums[key], NIL)
 
 
 def amount(key: LineKey, quantity: Fraction) -> Fraction:
@@ -103,7 +127,7 @@ def amount(key: LineKey, quantity: Fraction) -> Fraction:
 
 def invoices(charges: Iterable[Charge], terms: Terms) -> list[dict[str, Any]]:
     """All invoices, sorted by cluster and account."""
-    return [_invoice(*owner, lines, terms) for owner, lines in lines_of(charges, terms.rounding).items()]
+    return [_invoice(*owner, lines, terms) for owner, lines in lines_of(charges, terms).items()]
 
 
 def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: Terms) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from slurm_gpucost.costing import invoices as billing
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
 from slurm_gpucost.costing.invoices import LineKey, Priced, amount, lines_of
 from slurm_gpucost.costing.periods import Period
@@ -42,6 +43,7 @@ def audit(
     made = bill.bill(settings, queries, month) if invoices is None else invoices
     parts = bill.priced_parts(settings, queries, month)
     looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
+    billed = lines_of(bill.charges(settings, queries, parts), bill.terms_of(settings, parts, month))
     pools: list[dict[str, Any]] = []
     done: dict[tuple[int, int], _Done] = {}
     differences = [wrong for one in made for wrong in _of_invoice(one)]
@@ -50,7 +52,7 @@ def audit(
         period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, max(looked, default=now_ms))), whole.zone)
         if period[:2] not in done:
             done[period[:2]] = _Done(_terms(settings, queries, period), _orphans(settings, queries, period))
-        found, wrong = _pool(settings, queries, pool, period, done[period[:2]], parts, made)
+        found, wrong = _pool(settings, pool, period, done[period[:2]], parts, billed, made)
         pools.append(found)
         differences += wrong
     start, end = min(p["from_ms"] for p in pools), max(p["until_ms"] for p in pools)
@@ -70,21 +72,22 @@ def audit(
 
 
 def _pool(
-    settings: Settings, queries: LedgerQueries, pool: Pool, period: Period, did: _Done,
-    parts: Mapping[tuple[str, int], Priced], invoices: Invoices,
+    settings: Settings, pool: Pool, period: Period, did: _Done, parts: Mapping[tuple[str, int], Priced],
+    billed: Mapping[tuple[str, str], Mapping[LineKey, billing.Line]], invoices: Invoices,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     costs = period_costs(pool, period)
     terms = {sku.name: did.terms[sku.name] for sku in pool.skus}
     orphans = did.orphans
     times = {sku: _time(found, orphans.get(sku, 0)) for sku, found in terms.items()}
-    own = {key: priced for key, priced in parts.items() if key[0] == pool.name}
     uses = [Use(sku, -found["oversubscribed"], NIL, NIL) for sku, found in terms.items()]
     exact: defaultdict[tuple[str, str, LineKey], Fraction] = defaultdict(Fraction)
-    for owner, found in lines_of(bill.charges(settings, queries, own), settings.billing.rounding).items():
-        for key, line in found.items():
+    for owner, lines_found in billed.items():
+        for key, line in lines_found.items():
+            if key.pool != pool.name:
+                continue
             uses.append(Use(key.sku, line.held, line.quantity, amount(key, Fraction(1))))
             exact[*owner, key] = amount(key, line.quantity)
-    starts = {priced.period.start_iso: start for (_, start), priced in own.items()}
+    starts = {priced.period.start_iso: start for (name, start), priced in parts.items() if name == pool.name}
     lines = [
         Line(Fraction(line["amount"]), exact[invoice["cluster"], invoice["account"], key])
         for invoice in invoices

@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.invoices import USAGE, WAIVED, Charge, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
@@ -24,15 +25,29 @@ def bill(
 
     Status is ``provisional``: periods cannot be closed yet.
     """
-    period = period_in(month, settings.timezone)
     parts = priced_parts(settings, queries, month)
-    terms = Terms(settings.currency, minor_unit(settings.currency), parts, period, settings.billing.rounding)
-    made = invoices(charges(settings, queries, parts), terms)
+    made = invoices(charges(settings, queries, parts), terms_of(settings, parts, month))
     if account is not None:
         made = [invoice for invoice in made if invoice["account"] == account]
     if user is not None:
         made = [s for s in (statement(invoice, user) for invoice in made) if s is not None]
     return made
+
+
+def terms_of(settings: Settings, parts: Mapping[tuple[str, int], Priced], month: str) -> Terms:
+    """What the invoices of a month share."""
+
+    def free(_cluster: str, account: str) -> list[Free]:
+        return [
+            one.free._replace(name=f"{one.free.name}, paid by {one.funder}" if one.funder else one.free.name)
+            for one in settings.free
+            if not one.accounts or account in one.accounts
+        ]
+
+    return Terms(
+        settings.currency, minor_unit(settings.currency), parts, period_in(month, settings.timezone),
+        settings.billing.rounding, free,
+    )  # fmt: skip
 
 
 def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple[str, int], Priced]:

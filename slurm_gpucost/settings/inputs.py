@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import date
 from fractions import Fraction
@@ -18,7 +18,7 @@ from slurm_gpucost.costing.periods import iso
 from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.settings.catalogue import SKU
-from slurm_gpucost.settings.model import Billing, Pool
+from slurm_gpucost.settings.model import Allotment, Billing, Pool
 from slurm_gpucost.settings.template import toml
 
 
@@ -66,6 +66,16 @@ def billing_inputs(billing: Billing) -> dict[str, str]:
         until = "" if out.until_ms == OPEN_END_MS else f" to {_utc(out.until_ms)}"
         found[f"outages.{n}"] = f"{_utc(out.from_ms)}{until}: {' '.join(out.nodes)}; {out.reason}"
     return found
+
+
+def free_inputs(allotments: Iterable[Allotment]) -> dict[str, str]:
+    """The free allotments as key -> text, each under its number, from 1: their order counts."""
+    return {
+        f"free.{n}": f"{one.free.name}: {number_text(one.free.quantity)} {one.free.unit} per {one.free.per}, "
+        f"{one.free.order}; "
+        f"skus {' '.join(one.free.skus) or 'all'}; accounts {' '.join(one.accounts) or 'all'}; funder {one.funder}"
+        for n, one in enumerate(allotments, 1)
+    }
 
 
 def _plain(value: Any) -> str:

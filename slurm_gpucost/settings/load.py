@@ -15,6 +15,7 @@ from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
 from slurm_gpucost.settings.costs import costs_of
+from slurm_gpucost.settings.free import free_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
 
 DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
@@ -112,7 +113,7 @@ class _Reader:
         return values
 
     def settings(self, data: dict[str, Any]) -> Settings:
-        top = self.read(data, TOP, "", (*SECTIONS, "billing", "rules", "outages", "pools"))
+        top = self.read(data, TOP, "", (*SECTIONS, "billing", "rules", "outages", "free", "pools"))
         parts = {
             name: self.read(self.table(data.get(name, {}), name), settings, f"{name}.")
             for name, settings in SECTIONS.items()
@@ -127,6 +128,7 @@ class _Reader:
         self.unique(pools)
         told = self.read(self.table(data.get("billing", {}), "billing"), BILLING, "billing.")
         billing = billing_of(self, told, data, zone)
+        free = tuple(free_of(self, data, pools))
         if self.faults:
             raise ConfigError(*self.faults)
         accounting, controller, nvml = parts["accounting"], parts["controller"], parts["nvml"]
@@ -156,6 +158,7 @@ class _Reader:
             idle_minimum_minutes=parts["findings"]["idle_minimum_minutes"],
             pools=pools,
             billing=billing,
+            free=free,
         )
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:

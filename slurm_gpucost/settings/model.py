@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.policy import Rule
 from slurm_gpucost.costing.pools import PoolCosts
 from slurm_gpucost.costing.quantity import Rounding
@@ -65,6 +66,16 @@ class Billing:
 
 
 @dataclass(frozen=True)
+class Allotment:
+    """What some accounts need not pay in a month."""
+
+    accounts: tuple[str, ...]
+    """Empty: all."""
+    free: Free
+    funder: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole config."""
 
@@ -93,6 +104,7 @@ class Settings:
     idle_minimum_minutes: int
     pools: tuple[Pool, ...]
     billing: Billing
+    free: tuple[Allotment, ...]
 
     def sku_for(self, gres_type: str, model: str | None) -> tuple[Pool, Sku] | None:
         """The pool and SKU of a device: by its NVML name, else by GRES type; '' means the only SKU if there is one."""

@@ -27,6 +27,7 @@ from slurm_gpucost.settings.catalogue import (
     YEARLY_COSTS_TEXT,
     Setting,
 )
+from slurm_gpucost.settings.free import FREE
 
 _GPU = re.compile(r"(?P<sku>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<count>\d+)x(?P<price>\d+(?:\.\d+)?)$")
 _ASSUMED_YEARLY = {"staff": 0, "space": 0, "licences": 0, "network": 0}
@@ -140,7 +141,7 @@ def reference() -> str:
         "",
     ]
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
-    tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE)]
+    tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE), ("[[free]]", FREE)]
     tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", SKU)]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]

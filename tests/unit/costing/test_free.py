@@ -13,7 +13,7 @@ from slurm_gpucost.costing.free import (
     CHEAPEST,
     DEAREST,
     HOURS,
-    TIME,
+    SHARE,
     USER,
     Free,
     Line,
@@ -28,8 +28,8 @@ HOUR = 3_600_000
 ZERO = Fraction(0)
 
 
-def line(user: str, hours: Any, price: Any = 1, at: int = 0, sku: str = "a100") -> Line:
-    return Line((sku, user), user, sku, at, Fraction(hours) * HOUR, Fraction(price))
+def line(user: str, hours: Any, price: Any = 1, sku: str = "a100") -> Line:
+    return Line((sku, user), user, sku, Fraction(hours) * HOUR, Fraction(price))
 
 
 def taken(found: list[Used]) -> dict[Any, str]:
@@ -46,28 +46,29 @@ def test_boston_university_takes_over_100_dollars_a_month() -> None:
     assert sum(owed([gpu, cpu], subsidy).values()) == Fraction("307.40")
 
 
-def test_per_account_it_is_shared_by_time_per_user_each_has_it() -> None:
-    lines = [line("ann", 6, at=20), line("bob", 6, at=10), line("cem", 6, at=30)]
+def test_per_account_all_get_the_same_part_per_user_each_has_it() -> None:
+    lines = [line("ann", 6), line("bob", 6), line("cem", 12)]
     assert taken(used(lines, [Free("f", Fraction(10))])) == {
-        ("f", "a100", "ann"): "4 h, 4",
-        ("f", "a100", "bob"): "6 h, 6",
+        ("f", "a100", "ann"): "5/2 h, 5/2",
+        ("f", "a100", "bob"): "5/2 h, 5/2",
+        ("f", "a100", "cem"): "5 h, 5",
     }
+    lines[2] = line("cem", 6)
     assert owed(lines, [Free("f", Fraction(5), per=USER)]) == {("a100", user): 1 for user in ("ann", "bob", "cem")}
 
 
 def test_the_declared_order_decides_which_hours_are_free() -> None:
-    lines = [line("ann", 10, 4, at=2, sku="h100"), line("ann", 10, 2, at=1), line("ann", 10, 3, at=3, sku="l40")]
+    lines = [line("ann", 10, 4, sku="h100"), line("ann", 10, 2), line("ann", 10, 3, sku="l40")]
 
     def left(order: str) -> Any:
         return sum(owed(lines, [Free("f", Fraction(15), order=order)]).values())
 
-    assert (left(TIME), left(DEAREST), left(CHEAPEST)) == (20 + 30, 15 + 20, 40 + 15)
+    assert (left(SHARE), left(DEAREST), left(CHEAPEST)) == (45, 15 + 20, 40 + 15)
     # As an amount it is the same to pay in any order; what is free then differs in hours.
-    amounts = [Free("f", Fraction(15), AMOUNT, order=order) for order in (TIME, DEAREST, CHEAPEST)]
+    amounts = [Free("f", Fraction(15), AMOUNT, order=order) for order in (SHARE, DEAREST, CHEAPEST)]
     assert {sum(owed(lines, [free]).values()) for free in amounts} == {90 - 15}
-    assert [u.device_ms / HOUR for free in amounts for u in used(lines, [free])] == [
-        Fraction(15, 2), Fraction(15, 4), Fraction(15, 2),
-    ]  # fmt: skip
+    hours = [sum(u.device_ms / HOUR for u in used(lines, [free])) for free in amounts]
+    assert hours == [30 * Fraction(15, 90), Fraction(15, 4), Fraction(15, 2)]
 
 
 def test_allotments_are_used_up_one_after_the_other_for_their_skus() -> None:
@@ -75,14 +76,14 @@ def test_allotments_are_used_up_one_after_the_other_for_their_skus() -> None:
     found = used(lines, [Free("old ones", Fraction(4), skus=("a100",)), Free("credit", Fraction(30), AMOUNT)])
     assert taken(found) == {
         ("old ones", "a100", "bob"): "4 h, 8",
-        ("credit", "a100", "bob"): "6 h, 12",
-        ("credit", "h100", "ann"): "9/2 h, 18",
+        ("credit", "a100", "bob"): "45/13 h, 90/13",
+        ("credit", "h100", "ann"): "75/13 h, 300/13",
     }
     assert owed(lines, []) == {("h100", "ann"): 40, ("a100", "bob"): 20}
 
 
 def test_what_costs_nothing_uses_nothing_up() -> None:
-    assert owed([line("ann", 5, 0, at=1, sku="old"), line("ann", 5, 2, at=2)], [Free("f", Fraction(5))]) == {
+    assert owed([line("ann", 5, 0, sku="old"), line("ann", 5, 2)], [Free("f", Fraction(5))]) == {
         ("old", "ann"): 0,
         ("a100", "ann"): 0,
     }
@@ -90,21 +91,23 @@ def test_what_costs_nothing_uses_nothing_up() -> None:
 
 def test_a_late_fact_moves_what_was_free_and_only_the_difference_is_charged() -> None:
     free = [Free("f", Fraction(10))]
-    before = [line("ann", 8, 2, at=50), line("bob", 8, 2, at=60)]
+    before = [line("ann", 8, 2), line("bob", 8, 2)]
     charged = owed(before, free)
-    assert charged == {("a100", "ann"): 0, ("a100", "bob"): 12}
-    # A job of cem's that ran first is told of after the close: its 10 hours use up all that is free.
-    late = [*before, line("cem", 10, 2, at=10)]
-    assert rerated(charged, late, free) == {("a100", "ann"): 16, ("a100", "bob"): 4}
+    assert charged == {("a100", "ann"): 6, ("a100", "bob"): 6}
+    # A job of cem's is told of after the close: its 16 hours get half of what is free.
+    late = [*before, line("cem", 16, 2)]
+    assert rerated(charged, late, free) == {("a100", "ann"): 5, ("a100", "bob"): 5, ("a100", "cem"): 22}
     assert rerated(owed(late, free), late, free) == {}
     # And a job that was taken back gives the hours back.
-    assert rerated(owed(late, free), before, free) == {("a100", "ann"): -16, ("a100", "bob"): -4}
+    assert rerated(owed(late, free), before, free) == {
+        ("a100", "ann"): -5, ("a100", "bob"): -5, ("a100", "cem"): -22,
+    }  # fmt: skip
     assert rerated({("a100", "dan"): Fraction(3)}, [], free) == {("a100", "dan"): -3}
 
 
 def test_a_float_or_less_than_nothing_raises() -> None:
     good = line("ann", 1)
-    for wrong in (good._replace(device_ms=1.0), good._replace(price=0.5), good._replace(at_ms=1.0)):  # type: ignore[arg-type]
+    for wrong in (good._replace(device_ms=1.0), good._replace(price=0.5)):  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="must be an int"):
             used([wrong], [])
     with pytest.raises(TypeError, match="quantity must be an int or a Fraction, not float"):
@@ -120,7 +123,7 @@ def test_all_faults_at_once() -> None:
         ("1.quantity", "the quantity 0 is not above 0"),
         ("1.unit", "'hours' is none of gpu_hours, amount"),
         ("1.per", "'group' is none of account, user"),
-        ("1.order", "'size' is none of time, dearest, cheapest"),
+        ("1.order", "'size' is none of share, dearest, cheapest"),
         ("2.name", "an allotment needs a name: invoices show it"),
         ("2.quantity", "the quantity must be exact, not a float"),
     ]
@@ -132,7 +135,6 @@ LINES = st.lists(
         st.sampled_from("abc"),
         st.integers(0, 6),
         st.integers(0, 4),
-        st.integers(0, 3),
         st.sampled_from(["x", "y"]),
     ),
     max_size=6,
@@ -144,7 +146,7 @@ FREES = st.lists(
         st.integers(1, 12).map(Fraction),
         st.sampled_from([HOURS, AMOUNT]),
         st.sampled_from([ACCOUNT, USER]),
-        st.sampled_from([TIME, DEAREST, CHEAPEST]),
+        st.sampled_from([SHARE, DEAREST, CHEAPEST]),
         st.sampled_from([(), ("x",)]),
     ),
     max_size=3,
@@ -152,23 +154,22 @@ FREES = st.lists(
 
 
 @given(LINES, FREES)
-def test_what_is_free_is_what_giving_it_out_hour_by_hour_gives(lines: list[Line], frees: list[Free]) -> None:
-    """Oracle: each hour of each line is offered to each allotment in turn as long as that has something left."""
-    earliest = sorted(lines, key=lambda one: (one.at_ms, one.key, one.price))
-    hours = [one for one in earliest for _ in range(int(one.device_ms / HOUR))]
-    to_pay = [one.price for one in hours]
+def test_what_is_free_is_what_giving_it_out_bit_by_bit_gives(lines: list[Line], frees: list[Free]) -> None:
+    """Oracle: prices are given out one after the other, and what all lines of a price want is cut by one factor."""
+    to_pay: list[list[Any]] = [[one.user, one.sku, one.price, one.device_ms / HOUR] for one in lines if one.price]
     for free in frees:
-        purse: dict[str, Fraction] = {}
-        way = {TIME: 0, DEAREST: -1, CHEAPEST: 1}[free.order]
-        for n in sorted(range(len(hours)), key=lambda n: hours[n].price * way):
-            one = hours[n]
-            who = one.user if free.per == USER else "all"
-            has = purse.setdefault(who, free.quantity)
-            if one.price and (not free.skus or one.sku in free.skus):
-                worth = Fraction(1) if free.unit == AMOUNT else one.price
-                purse[who] = max(ZERO, has - to_pay[n] / worth)
-                to_pay[n] -= (has - purse[who]) * worth
-    assert sum(owed(lines, frees).values(), ZERO) == sum(to_pay, ZERO)
+        for who in sorted({one[0] for one in to_pay}) if free.per == USER else [None]:
+            mine = [one for one in to_pay if who in (None, one[0]) and (not free.skus or one[1] in free.skus)]
+            purse = free.quantity
+            prices = sorted({one[2] for one in mine}, reverse=free.order == DEAREST)
+            for group in [prices] if free.order == SHARE else [[price] for price in prices]:
+                those = [one for one in mine if one[2] in group]
+                wants = sum((one[3] * (one[2] if free.unit == AMOUNT else 1) for one in those), ZERO)
+                gives = min(wants, purse)
+                for one in those:
+                    one[3] -= one[3] * gives / wants if wants else 0
+                purse -= gives
+    assert sum(owed(lines, frees).values(), ZERO) == sum((one[2] * one[3] for one in to_pay), ZERO)
 
 
 @given(LINES, LINES, FREES, st.randoms())
