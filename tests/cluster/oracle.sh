@@ -9,9 +9,10 @@ rows=$(mktemp) sums=$(mktemp)
 trap 'rm -f "$rows" "$sums"' EXIT
 
 SLURM_TIME_FORMAT=%s TZ=UTC sacct -a -D -X -P -n -S "uts$((start - 40 * 86400))" -E "uts$((end + 86400))" \
-  --format=Account,User,Start,End,ElapsedRaw,AllocTRES |
+  --format=Account,User,Start,End,ElapsedRaw,AllocTRES,State |
   awk -F'|' '
-    $3 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ {
+    # What ended with its node is not billed, nor is suspended time, which ElapsedRaw leaves out.
+    $7 !~ /^(NODE_FAIL|BOOT_FAIL)/ && $3 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ {
       quarters = 0
       n = split($6, tres, ",")
       for (i = 1; i <= n; i++) {
