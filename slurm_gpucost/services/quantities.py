@@ -64,7 +64,7 @@ class _Question:
         self.rows: dict[int, Row] = {}
         self.time: dict[_Group, Fraction] = {}
         self.added: dict[_Group, Fraction] = {}
-        self.decisions: dict[_Group, Decision] = {}
+        self.decisions: dict[Facts, Decision] = {}
 
     def answer(self) -> list[Held]:
         for row in self.queries.ask("billable_time", start_ms=self.start_ms, end_ms=self.end_ms, held=0):
@@ -99,13 +99,20 @@ class _Question:
 
     def _special(self) -> list[dict[str, Any]]:
         shorter = self.lengths[-1] if self.lengths and self.lengths[-1] > MS else 0  # what did not run held nothing
+        asked = sorted(holder for holder in self.rows if shorter and self._length_counts(holder))
         out = [[*node, one.start_ms, one.end_ms] for node, those in sorted(self._outages.items()) for one in those]
-        if not shorter and not self.rounds and not out:
+        if not asked and not self.rounds and not out:
             return []
         return self.queries.ask(
-            "special_leases", start_ms=self.start_ms, end_ms=self.end_ms, shorter_ms=shorter,
+            "special_leases", start_ms=self.start_ms, end_ms=self.end_ms, holders=json.dumps(asked), shorter_ms=shorter,
             suspended=int(self.rounds), outages=json.dumps(out),
         )  # fmt: skip
+
+    def _length_counts(self, holder: int) -> bool:
+        """A rule decides otherwise of a shorter attempt of this holder."""
+        usual = self._usual(self.rows[holder])
+        reached = (0, *self.lengths) if self.lengths[0] > MS else self.lengths
+        return any(self._decide(usual._replace(ran_ms=ms)) != self._decide(usual) for ms in reached)
 
     def _one_by_one(self, leases: list[dict[str, Any]]) -> None:
         """Move an attempt's time from the groups' sums to groups that know more of it."""
@@ -151,28 +158,34 @@ class _Question:
             self.added[group] = self.added.get(group, NIL) + added
 
     def _decide(self, group: _Group) -> Decision:
-        if group not in self.decisions:
-            facts = self._facts(self.rows[group.holder])
-            facts = facts._replace(outage=group.outage, elapsed_ms=group.ran_ms)
-            self.decisions[group] = decide(facts, self.billing.rules)
-        return self.decisions[group]
+        facts = self._facts(group)
+        if facts not in self.decisions:
+            self.decisions[facts] = decide(facts, self.billing.rules)
+        return self.decisions[facts]
 
-    def _facts(self, row: Row) -> Facts:
+    def _facts(self, group: _Group) -> Facts:
+        row = self.rows[group.holder]
         return Facts(
-            row["state"], self._cause(row), row["run"], row["qos"], row["partition"], reservation=row["reservation"]
-        )
+            state=row["state"], cause=self._cause(row), attempt=row["run"], qos=row["qos"], partition=row["partition"],
+            outage=group.outage, reservation=row["reservation"], elapsed_ms=group.ran_ms,
+        )  # fmt: skip
 
     def _cause(self, row: Row) -> str:
         if row["suspended"]:
             return "suspended"
         if row["vanished"]:
             return "vanished"
-        if row["cancelled_by"] is None or not any("cause" in rule.match for rule in self.billing.rules):
+        if row["cancelled_by"] is None or not self._asks_who_cancelled:
             return NONE
         owner = self._uids.get(row["user"])
         if owner is None:
             return NONE
         return "cancelled_by_user" if owner == row["cancelled_by"] else "cancelled_by_other"
+
+    @cached_property
+    def _asks_who_cancelled(self) -> bool:
+        named = {value for rule in self.billing.rules for value in rule.match.get("cause", ())}
+        return not named <= {"suspended", "vanished"}
 
     @cached_property
     def _uids(self) -> dict[str, int]:

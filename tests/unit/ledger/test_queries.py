@@ -29,7 +29,15 @@ def test_there_are_questions() -> None:
 def test_every_question_has_an_answer_on_an_empty_ledger(tmp_path: Path, name: str) -> None:
     open_ledger(tmp_path / "ledger.db").close()
     db = open_readonly(tmp_path / "ledger.db")
-    rounding = {"shorter_ms": 1, "suspended": 1, "outages": "[]", "without": "[]", "step_ms": 1, "minimum_ms": 0}
+    rounding = {
+        "shorter_ms": 1,
+        "suspended": 1,
+        "outages": "[]",
+        "holders": "[]",
+        "without": "[]",
+        "step_ms": 1,
+        "minimum_ms": 0,
+    }
     rows = ask(db, name, start_ms=0, end_ms=T0, now_ms=T0, settled_ms=0, held=0, **NONE, **rounding)
     assert not any(value for row in rows for value in row.values())
     assert "--" in queries.text_of(name).splitlines()[0], "it says what it asks"
