@@ -19,6 +19,7 @@ from slurm_gpucost.cli import (
     rebuild,
     reconcile,
     report,
+    showback,
     status,
 )
 from slurm_gpucost.cli.options import Config, Ledger
@@ -67,6 +68,7 @@ app.command("jobs")(guarded(jobs.jobs))
 app.command("report")(guarded(report.report))
 app.command("reconcile")(guarded(reconcile.reconcile))
 app.command("invoice")(guarded(invoice.invoice))
+app.command("showback")(guarded(showback.showback))
 app.command("audit")(guarded(audit.audit))
 rates_app.command("explain")(guarded(rates.explain))
 rates_app.command("publish")(guarded(rates.publish))

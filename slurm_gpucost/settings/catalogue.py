@@ -15,6 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from slurm_gpucost.costing.items import KINDS
+from slurm_gpucost.costing.showback import INSTITUTION
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?")
 _MOST_DIGITS = 30
@@ -204,6 +205,7 @@ POOL = (
             "The part of the capacity that is planned to be leased, 0 to 1. The cost is spread over it. An assumption."),
     Setting("denominator", "text", text, "planned",
             "The hours that the cost is spread over: `planned` (capacity x planned_utilization), `capacity`, or `budgeted` (the SKUs' budgeted_hours)."),
+    Setting("idle_cost", "text", text, INSTITUTION, "Who carries the cost of idle time in `gpucost showback`: the `institution`, or the `users` in proportion."),
     Setting("split_by", "text", text, "count",
             "How what the SKUs of the pool share is split: by `count` of devices, purchase `price`, rated `power`, budgeted `hours`, or `fixed` percentages."),
     Setting("split_fixed", "table", percentages, None, "The percentages of `fixed` by SKU, 100 in all, like {a100 = 60, h100 = 40}; none if not given."),

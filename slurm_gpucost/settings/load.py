@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
@@ -171,7 +172,10 @@ class _Reader:
         if not skus:
             self.fault(f"{prefix}skus", f"is missing: at least one [{prefix}skus.SKU] is needed")
         values.setdefault("timezone", zone)
-        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus))
+        carrier = values.get("idle_cost", INSTITUTION)
+        if carrier not in CARRIERS:
+            self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {' or '.join(CARRIERS)}")
+        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), carrier)
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
         values: dict[str, Any] = self.read(data, SKU, prefix)

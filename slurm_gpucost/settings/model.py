@@ -13,6 +13,7 @@ from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.policy import Rule
 from slurm_gpucost.costing.pools import PoolCosts
 from slurm_gpucost.costing.quantity import Rounding
+from slurm_gpucost.costing.showback import INSTITUTION
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Pool:
     skus: tuple[Sku, ...]
     costs: PoolCosts
     """All that they cost, from wherever the config names it."""
+    idle_cost: str = INSTITUTION
+    """Who carries it when a month that is over is divided."""
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,15 @@ ZERO, ONE = Fraction(0), Fraction(1)
 NO_ROUNDING = Rounding()
 
 
-def fill(site: Settings, rows: list[AccountingRow], events: Any = (), hooks: Any = ()) -> Settings:
+def fill(
+    site: Settings, rows: list[AccountingRow], events: Any = (), hooks: Any = (), looked_ms: int = T0 + 100_000_000
+) -> Settings:
     with open_ledger(site.ledger) as ledger:
         with ledger.transaction() as db:
             ingest.add_accounting(db, rows)
             ingest.add_hooks(db, hooks)
             add_node_events(db, events)
-            at = T0 + 100_000_000
-            asked.add_poll(db, Poll("sacct", "c", at, None, None, len(rows), len(rows), 1, 1, ""))
+            asked.add_poll(db, Poll("sacct", "c", looked_ms, None, None, len(rows), len(rows), 1, 1, ""))
         project_dirty(ledger, site.shards)
     return site
 

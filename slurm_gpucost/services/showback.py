@@ -1,0 +1,87 @@
+"""What a month that is over really cost each account, by who held the GPUs: for information, beside the invoices."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from typing import Any
+
+from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
+from slurm_gpucost.costing.invoices import money
+from slurm_gpucost.costing.periods import Period
+from slurm_gpucost.costing.showback import Shown, shown
+from slurm_gpucost.domain.errors import UsageError
+from slurm_gpucost.domain.units import HOUR_MS, decimal_text
+from slurm_gpucost.services import bill
+from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.services.rates import period_costs, period_in
+from slurm_gpucost.services.utilization import Known
+from slurm_gpucost.settings import Pool, Settings
+from slurm_gpucost.settings.catalogue import minor_unit
+
+Holder = tuple[str, str, str]
+"""Cluster, account, user."""
+
+
+def showback(settings: Settings, queries: Queries, month: str, now_ms: int) -> list[dict[str, Any]]:
+    """By pool and SKU: ``cost``, ``gpu_hours`` held, ``cost_per_gpu_hour`` (None: nobody held any), ``idle_cost`` that
+    the institution carries, and ``holders``, whose costs add up with it to the cost. Waived time counts as held.
+
+    Raises UsageError for a month that the accounting was not asked about to its end.
+    """
+    looked = [row["at_ms"] for row in queries.ask("last_polls") if row["witness"] == "sacct" and row["at_ms"]]
+    held: defaultdict[str, defaultdict[Holder, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    for charge in bill.charges(settings, queries, bill.priced_parts(settings, queries, month)):
+        held[charge.key.sku][charge.cluster, charge.account, charge.key.user] += charge.held
+    found: list[dict[str, Any]] = []
+    for pool in settings.pools:
+        period = period_in(month, pool.timezone)
+        if max(looked, default=now_ms) < period.end_ms:
+            raise UsageError(
+                f"--month {month}: the accounting was not asked about all of it yet; showback is for months past"
+            )
+        existed = _existed(settings, queries, period)
+        for sku, cost in period_costs(pool, period).items():
+            made = shown(cost, existed[sku], held[sku], pool.idle_cost)
+            found.append(_row(settings, pool, sku, period, made, held[sku]))
+    return found
+
+
+def _existed(settings: Settings, queries: Queries, period: Period) -> defaultdict[str, Fraction]:
+    known = Known(settings, queries, period.start_ms, period.end_ms)
+    found: defaultdict[str, Fraction] = defaultdict(Fraction)
+    for cluster in known.clusters:
+        for (_, sku), sums in known.of(cluster).items():
+            found[sku or ""] += sums["reported"]
+    return found
+
+
+def _row(
+    settings: Settings, pool: Pool, sku: str, period: Period, made: Shown, held: dict[Holder, Fraction]
+) -> dict[str, Any]:
+    digits = minor_unit(settings.currency)
+    exact: list[tuple[Any, Fraction]] = [
+        (holder, amount * 10**digits) for holder, amount in sorted(made.amounts.items())
+    ]
+    total = round_half_up(made.cost * 10**digits)
+    kept = ("",), made.kept * 10**digits
+    amounts = largest_remainder([*exact, kept], total)
+    return {
+        "pool": pool.name,
+        "sku": sku,
+        "period_start": period.start_iso,
+        "period_end": period.end_iso,
+        "currency": settings.currency,
+        "cost": money(total, digits),
+        "gpu_hours": decimal_text(sum(held.values(), Fraction(0)) / HOUR_MS, 6),
+        "cost_per_gpu_hour": None if made.unit is None else decimal_text(made.unit * HOUR_MS, 6),
+        "idle_carried_by": pool.idle_cost,
+        "idle_cost": money(amounts[-1], digits),
+        "holders": [
+            {
+                "cluster": holder[0], "account": holder[1], "user": holder[2],
+                "gpu_hours": decimal_text(held[holder] / HOUR_MS, 6), "cost": money(cents, digits),
+            }
+            for (holder, _), cents in zip(exact, amounts[:-1], strict=True)
+        ],
+    }  # fmt: skip
