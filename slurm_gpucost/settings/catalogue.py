@@ -271,7 +271,7 @@ COST = (
 )  # fmt: skip
 SKU = (
     Setting("gres_types", "list of texts", names, INHERIT, "GRES types as in AllocTRES (`gres/gpu:TYPE`); the SKU's name if not given."),
-    Setting("nvml_names", "list of texts", names, (), "Device names as `nvidia-smi -L` prints them; * stands for anything."),
+    Setting("nvml_names", "list of texts", names, (), "Device names as `nvidia-smi -L` prints them; * stands for anything. No name may fit two SKUs."),
     Setting("devices", "whole number", partial(whole, low=1), REQUIRED, "How many there are."),
     Setting("purchase_price", "amount", _AMOUNT, None, "Price of one device with its share of the host and network; the prices of its [[pools.NAME.assets]] if not given."),
     Setting("purchase_date", "date", day, None, "First day in service: depreciation runs from it; those of its assets if not given."),

@@ -7,12 +7,14 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION
 from slurm_gpucost.domain.errors import ConfigError, UsageError
+from slurm_gpucost.domain.globs import intersect
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
 from slurm_gpucost.settings.costs import costs_of
@@ -187,9 +189,10 @@ class _Reader:
         return Sku(name=name, **complete)
 
     def unique(self, pools: tuple[Pool, ...]) -> None:
-        """A SKU and a GRES type belong to one pool each, or nothing could be priced for sure."""
+        """A SKU, a GRES type and a device's name belong to one pool each, or nothing could be priced for sure."""
         names: dict[str, str] = {}
         types: dict[str, str] = {}
+        patterns: list[tuple[str, str]] = []
         for pool in pools:
             for sku in pool.skus:
                 key = f"pools.{pool.name}.skus.{sku.name}"
@@ -200,3 +203,9 @@ class _Reader:
                     if kind in types:
                         self.fault(f"{key}.gres_types", f"'{kind}' is already taken by {types[kind]}")
                     types.setdefault(kind, key)
+                own = [(pattern, key) for pattern in sku.nvml_names or ()]
+                for (pattern, _), (other, taken) in product(own, patterns):
+                    if intersect(pattern, other):
+                        what = f"'{pattern}' and '{other}' of {taken} can match the same device"
+                        self.fault(f"{key}.nvml_names", f"{what}; write them so that no name fits both")
+                patterns += own

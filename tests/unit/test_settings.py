@@ -220,6 +220,31 @@ def test_which_sku_a_device_is(tmp_path: Path) -> None:
     assert name(two, "", "Tesla V100") is None
 
 
+H100 = "[pools.b.skus.h100]\ndevices = 1\npurchase_price = 1\npurchase_date = 2026-01-01\n"
+
+
+@pytest.mark.parametrize(
+    ("a100", "h100", "off"),
+    [
+        ('["NVIDIA A100*"]', '["NVIDIA H100*", "*80GB*", "NVIDIA A100-PCIE"]', ["'*80GB*'", "'NVIDIA A100-PCIE'"]),
+        ('["NVIDIA A100*", "NVIDIA A100-PCIE"]', '["NVIDIA H[12]00*"]', []),
+        ('["*A100*40GB"]', '["*A100*80GB"]', []),
+        ('["NVIDIA A100"]', '["NVIDIA A100"]', ["'NVIDIA A100'"]),
+    ],
+)
+def test_a_device_is_of_one_sku_by_its_name(tmp_path: Path, a100: str, h100: str, off: list[str]) -> None:
+    text = f"{SMALLEST}nvml_names = {a100}\n{H100}nvml_names = {h100}\n"
+    if not off:
+        assert len(read(tmp_path, text).pools) == 2
+        return
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert len(caught.value.faults) == len(off)
+    for told, pattern in zip(caught.value.faults, off, strict=True):
+        assert told.startswith(f"{tmp_path}/") and f": pools.b.skus.h100.nvml_names: {pattern} and 'NVIDIA A100" in told
+        assert "of pools.main.skus.a100 can match the same device" in told
+
+
 def test_a_pool_has_its_own_zone_or_the_sites(tmp_path: Path) -> None:
     assert read(tmp_path, SMALLEST).pools[0].timezone.key == "Europe/Berlin"
     abroad = SMALLEST.replace("[pools.main]", '[pools.main]\ntimezone = "Asia/Kolkata"')
