@@ -17,6 +17,7 @@ from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.periods import iso
 from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.domain.units import OPEN_END_MS
+from slurm_gpucost.settings.blocked import BLOCKED
 from slurm_gpucost.settings.catalogue import SKU
 from slurm_gpucost.settings.model import Allotment, Billing, Pool
 from slurm_gpucost.settings.template import toml
@@ -75,6 +76,17 @@ def free_inputs(allotments: Iterable[Allotment]) -> dict[str, str]:
         f"{one.free.order}; "
         f"skus {' '.join(one.free.skus) or 'all'}; accounts {' '.join(one.accounts) or 'all'}; funder {one.funder}"
         for n, one in enumerate(allotments, 1)
+    }
+
+
+def blocked_inputs(pools: Iterable[Pool]) -> dict[str, str]:
+    """What blocks GPUs, as key -> text."""
+    return {
+        f"pools.{pool.name}.skus.{sku.name}.{setting.key}": _text(value)
+        for pool in pools
+        for sku in pool.skus
+        for setting in BLOCKED
+        if (value := getattr(sku.blocking, setting.key.removeprefix("blocked_")))
     }
 
 

@@ -16,6 +16,7 @@ from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.domain.globs import intersect
 from slurm_gpucost.settings.billing import BILLING, billing_of
+from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
 from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.free import free_of
@@ -129,6 +130,7 @@ class _Reader:
         if not pools:
             self.fault("pools", "is missing: at least one [pools.NAME] with a [pools.NAME.skus.SKU] is needed")
         self.unique(pools)
+        two_skus(self, pools)
         told = self.read(self.table(data.get("billing", {}), "billing"), BILLING, "billing.")
         billing = billing_of(self, told, data, zone)
         free = tuple(free_of(self, data, pools))
@@ -180,13 +182,13 @@ class _Reader:
         return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), carrier)
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
-        values: dict[str, Any] = self.read(data, SKU, prefix)
+        values: dict[str, Any] = self.read(data, (*SKU, *BLOCKED), prefix)
         values.setdefault("gres_types", (name,))
         price = values.get("purchase_price")
         if price is not None and values.get("residual_value", 0) > price:
             self.fault(f"{prefix}residual_value", "is above purchase_price")
         complete: dict[str, Any] = {s.key: values.get(s.key) for s in SKU}
-        return Sku(name=name, **complete)
+        return Sku(name=name, **complete, blocking=blocking_of(self, values, prefix))
 
     def unique(self, pools: tuple[Pool, ...]) -> None:
         """A SKU, a GRES type and a device's name belong to one pool each, or nothing could be priced for sure."""

@@ -17,6 +17,19 @@ from slurm_gpucost.costing.showback import INSTITUTION
 
 
 @dataclass(frozen=True)
+class Blocking:
+    """What of its node belongs to a GPU: who takes more of it blocks others. Of what is 0, nothing blocks."""
+
+    cpus_per_gpu: Fraction = Fraction(0)
+    gib_per_gpu: Fraction = Fraction(0)
+    whole_gpus: bool = False
+    """Only whole GPUs are blocked."""
+    nodes: tuple[str, ...] = ()
+    """Where they are, as far as the inventory does not tell."""
+    gpus_per_node: int = 0
+
+
+@dataclass(frozen=True)
 class Sku:
     """A priced class of device. Prices are in the config's currency, for one device with its share of the host."""
 
@@ -33,6 +46,7 @@ class Sku:
     budgeted_hours: Fraction | None
     shards: int
     """Shards that make up one device; 0: none are configured."""
+    blocking: Blocking = Blocking()
 
 
 @dataclass(frozen=True)

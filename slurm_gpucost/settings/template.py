@@ -14,6 +14,7 @@ from typing import Any
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import decimal_text
 from slurm_gpucost.settings.billing import BILLING, OUTAGE, RULE
+from slurm_gpucost.settings.blocked import BLOCKED
 from slurm_gpucost.settings.catalogue import (
     ASSET,
     BAND,
@@ -87,7 +88,7 @@ def template(
             "purchase_date": purchase_date,
             "shards": shards,
         }
-        lines += ["", f"[pools.main.skus.{_key(sku)}]", *_table(SKU, values)]
+        lines += ["", f"[pools.main.skus.{_key(sku)}]", *_table((*SKU, *BLOCKED), values)]
     return "\n".join(lines) + "\n"
 
 
@@ -142,7 +143,7 @@ def reference() -> str:
     ]
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE), ("[[free]]", FREE)]
-    tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", SKU)]
+    tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", (*SKU, *BLOCKED))]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
     for title, settings in tables:
