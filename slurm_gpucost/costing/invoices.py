@@ -20,8 +20,9 @@ from slurm_gpucost.costing.quantity import Rounding, line_ms
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 
 HOURS_DECIMALS = 6
-USAGE, WAIVED, FREE = "usage", "waived", "free"
-"""Kinds of lines: what is billed of held time; what is not, a line at price 0; what an allotment takes off."""
+USAGE, BLOCKED, WAIVED, FREE = "usage", "blocked", "waived", "free"
+"""Kinds of lines: what is billed of held time; of blocked time; what is not, a line at price 0; what an allotment takes
+off."""
 NIL = Fraction(0)
 NO_ROUNDING = Rounding()
 Allotments = Callable[[str, str], Sequence[Free]]

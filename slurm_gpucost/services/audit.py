@@ -14,7 +14,7 @@ from slurm_gpucost.costing.invoices import LineKey, Priced, amount, lines_of
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes
-from slurm_gpucost.services import bill, findings, partition, reconcile
+from slurm_gpucost.services import bill, blocked, findings, partition, reconcile
 from slurm_gpucost.services.queries import LedgerQueries
 from slurm_gpucost.services.rates import period_costs, period_in
 from slurm_gpucost.services.utilization import Known
@@ -52,7 +52,8 @@ def audit(
         period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, max(looked, default=now_ms))), whole.zone)
         if period[:2] not in done:
             done[period[:2]] = _Done(_terms(settings, queries, period), _orphans(settings, queries, period))
-        found, wrong = _pool(settings, pool, period, done[period[:2]], parts, billed, made)
+        by_others = blocked.device_ms(settings, queries, pool, *period[:2])
+        found, wrong = _pool(settings, pool, period, done[period[:2]], by_others, parts, billed, made)
         pools.append(found)
         differences += wrong
     start, end = min(p["from_ms"] for p in pools), max(p["until_ms"] for p in pools)
@@ -72,13 +73,14 @@ def audit(
 
 
 def _pool(
-    settings: Settings, pool: Pool, period: Period, did: _Done, parts: Mapping[tuple[str, int], Priced],
+    settings: Settings, pool: Pool, period: Period, did: _Done, by_others: Mapping[str, Fraction],
+    parts: Mapping[tuple[str, int], Priced],
     billed: Mapping[tuple[str, str], Mapping[LineKey, billing.Line]], invoices: Invoices,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     costs = period_costs(pool, period)
     terms = {sku.name: did.terms[sku.name] for sku in pool.skus}
     orphans = did.orphans
-    times = {sku: _time(found, orphans.get(sku, 0)) for sku, found in terms.items()}
+    times = {sku: _time(found, orphans.get(sku, 0), by_others.get(sku, NIL)) for sku, found in terms.items()}
     uses = [Use(sku, -found["oversubscribed"], NIL, NIL) for sku, found in terms.items()]
     exact: defaultdict[tuple[str, str, LineKey], Fraction] = defaultdict(Fraction)
     for owner, lines_found in billed.items():
@@ -131,14 +133,18 @@ def _terms(settings: Settings, queries: LedgerQueries, period: Period) -> dict[s
     return found
 
 
-def _time(found: Mapping[str, Fraction], orphan_ms: int) -> Time:
-    """Time after a cluster's last look, where another was heard later, counts as idle. Orphan use is a part of idle."""
+def _time(found: Mapping[str, Fraction], orphan_ms: int, blocked_ms: Fraction) -> Time:
+    """Time after a cluster's last look, where another was heard later, counts as idle. Orphan use is a part of idle.
+
+    What is blocked is attributed to who blocks it, and not idle; orphan use of it is no loss of its own.
+    """
     at = defaultdict(Fraction, found)
     idle = at["idle"] + at["completing"] + at["unobserved"]
-    orphan = min(Fraction(orphan_ms), idle)
+    idle -= blocked_ms
+    orphan = max(min(Fraction(orphan_ms), idle), NIL)
     return Time(
         existed=at["reported"],
-        attributed=at["allocated"] + at["suspended"] - at["oversubscribed"],
+        attributed=at["allocated"] + at["suspended"] - at["oversubscribed"] + blocked_ms,
         idle=idle - orphan,
         unavailable=at["down"] + at["planned_down"],
         orphan=orphan,

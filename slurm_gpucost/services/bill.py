@@ -8,9 +8,10 @@ from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing.free import Free
-from slurm_gpucost.costing.invoices import USAGE, WAIVED, Charge, LineKey, Priced, Terms, invoices, statement
+from slurm_gpucost.costing.invoices import BLOCKED, USAGE, WAIVED, Charge, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
+from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.quantities import Held, device_ms, held
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import period_in, priced_segments, published
@@ -63,20 +64,23 @@ def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple
 def charges(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced]) -> list[Charge]:
     """All that is to be paid for the parts, each pool in its own. What has no SKU is :func:`unpriced`."""
     found: list[Charge] = []
+    pools = {pool.name: pool for pool in settings.pools}
     for (pool, start_ms), priced in sorted(parts.items(), key=lambda part: part[0]):
         for one in held(settings, queries, start_ms, priced.period.end_ms):
             place = place_of(settings, one.row)
             if place is not None and place[0] == pool:
-                found += _of_held(one, place, start_ms, priced.prices[place[1]])
+                found += _of_held(one, place, start_ms, priced.prices[place[1]], USAGE)
+        for sku, one in blocked_time(settings, queries, pools[pool], start_ms, priced.period.end_ms):
+            found += _of_held(one, (pool, sku), start_ms, priced.prices[sku], BLOCKED)
     return found
 
 
-def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal) -> Iterator[Charge]:
-    """What a rule bills of held time, and what it waives: that is charged, too, at price 0."""
+def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, billed_as: str) -> Iterator[Charge]:
+    """What a rule bills of held or blocked time, and what it waives: that is charged, too, at price 0."""
     row, rule, factor = one.row, one.decision.text, one.decision.factor
     billed = one.device_ms * factor
     for kind, quantity, time, each in (
-        (USAGE, billed + one.added_ms, billed, price),
+        (billed_as, billed + one.added_ms, billed, price),
         (WAIVED, one.device_ms - billed, one.device_ms - billed, Decimal(0)),
     ):
         if quantity:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cached_property
 from itertools import groupby
@@ -194,6 +194,26 @@ class _Question:
         told = {row["user"]: row["uid"] for row in self.queries.ask("user_ids", users=json.dumps(sorted(asked)))}
         found = {user: told.get(user, uid_of(user)) for user in asked}
         return {user: uid for user, uid in found.items() if uid is not None}
+
+
+class Decider:
+    """Decides on attempts one by one, as :func:`held` does on sums of leases."""
+
+    def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, attempts: Iterable[Row]):
+        self._question = _Question(settings, queries, start_ms, end_ms)
+        self._question.rows = dict(enumerate(attempts))
+        self._rules = settings.billing.rules
+        self.outages = self._question._outages
+        """(cluster, node) -> its outages, in order and disjoint."""
+
+    def decide(self, attempt: Row, suspended: bool, outage: str, elapsed_ms: int) -> Decision:
+        """Of a time of an attempt, a row with the columns of ``attempt``, in which it was suspended or not."""
+        facts = self._question._facts({**attempt, "suspended": suspended})
+        return decide(facts._replace(outage=outage, elapsed_ms=elapsed_ms), self._rules)
+
+    def of_row(self, row: int) -> Decision:
+        """The decision of that row of the rules."""
+        return Decision(row, self._rules[row - 1], self._rules[row - 1].factor)
 
 
 def device_ms(row: Row) -> Fraction:

@@ -1,0 +1,229 @@
+"""GPUs that attempts blocked by the CPUs and the memory they took: who, of which SKU, by which rule, and how long.
+
+Node by node, where the node's GPUs are of one SKU that says what blocks. How many there are comes from the inventory,
+before it is known from the config. CPUs and memory of an attempt lie evenly on its nodes. No more is blocked than
+is neither held nor unavailable: blocked time is idle time for which somebody pays.
+
+A suspended attempt blocks by its memory alone: Slurm keeps that for it, and gives the CPUs to others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import lru_cache
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from slurm_gpucost.costing.blocked import Blocked, Hold, Installed, blocked, evenly
+from slurm_gpucost.costing.tres_text import allocated
+from slurm_gpucost.domain.matching import nodes_of
+from slurm_gpucost.domain.outages import cut
+from slurm_gpucost.domain.records import Attempt
+from slurm_gpucost.domain.suspension import stretches
+from slurm_gpucost.services.quantities import Decider, Held
+from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.settings import Pool, Settings
+from slurm_gpucost.settings.model import Blocking
+
+NIL = Fraction(0)
+MIB = 1024
+Row = dict[str, Any]
+_Node = tuple[str, str]
+"""Cluster and name."""
+_Key = tuple[str, int, int]
+"""Cluster, job id and submit ms of an attempt; they sort."""
+_Spans = list[tuple[int, int]]
+_NOBODY: _Key = ("", 0, 0)
+"""Has the GPUs that are unavailable, and blocks nothing."""
+
+
+class BlockedTime(NamedTuple):
+    """Device time that an owner blocked, of which one rule decided."""
+
+    sku: str
+    held: Held
+    """Its row has cluster, account and user. Rounding of attempts adds nothing: it lengthens what was held."""
+
+
+class _Place(NamedTuple):
+    """[start_ms, end_ms) in which a node had so many GPUs, all of this SKU."""
+
+    start_ms: int
+    end_ms: int
+    sku: str
+    gpus: int
+
+
+def blocked_time(settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int) -> list[BlockedTime]:
+    """What was blocked of a pool in [start_ms, end_ms), by owner, SKU and rule. Nothing is asked where nothing blocks.
+
+    An AllocTRES whose cpu or mem cannot be read blocks nothing, and neither does a node with GPUs of several SKUs:
+    nobody could say which of them.
+    """
+    blocking = {sku.name: sku.blocking for sku in pool.skus if sku.blocking.cpus_per_gpu or sku.blocking.gib_per_gpu}
+    if not blocking or start_ms >= end_ms:
+        return []
+    return _Question(settings, queries, blocking, start_ms, end_ms).answer()
+
+
+def device_ms(settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int) -> dict[str, Fraction]:
+    """SKU -> device-milliseconds that were blocked of it."""
+    found: dict[str, Fraction] = {}
+    for one in blocked_time(settings, queries, pool, start_ms, end_ms):
+        found[one.sku] = found.get(one.sku, NIL) + one.held.device_ms
+    return found
+
+
+class _Question:
+    def __init__(
+        self, settings: Settings, queries: Queries, blocking: Mapping[str, Blocking], start_ms: int, end_ms: int
+    ) -> None:
+        self.settings, self.queries, self.blocking = settings, queries, blocking
+        self.start_ms, self.end_ms = start_ms, end_ms
+        self.stops: dict[_Key, set[tuple[int, int]]] = {}  # suspended stretches of attempts with leases
+        self.holds: dict[_Node, list[Hold]] = defaultdict(list)
+
+    def answer(self) -> list[BlockedTime]:
+        told = self.queries.ask("node_gpus", start_ms=self.start_ms, end_ms=self.end_ms)
+        by_node = {node: list(rows) for node, rows in groupby(told, key=itemgetter("cluster", "node"))}
+        places = self._places(by_node)
+        for node in places:
+            self._gpus(node, by_node.get(node, []))
+        attempts = {key: row for row in self._attempts() if self._takes(key := _key(row), row, places)}
+        decider = Decider(self.settings, self.queries, self.start_ms, self.end_ms, attempts.values())
+        sums: dict[Any, Fraction] = defaultdict(Fraction)
+        for node, those in sorted(places.items()):
+            for place in those:
+                for one in self._on(node, place):
+                    row = attempts[one.key]
+                    for start, end, suspended in _cut(one, self.stops.get(one.key, ())):
+                        for low, high, outage in cut(start, end, decider.outages.get(node, [])):
+                            decision = decider.decide(row, suspended, outage, _ran_ms(row))
+                            owner = (row["cluster"], row["account"], row["user"], place.sku)
+                            sums[*owner, decision.row] += one.devices * (high - low)
+        return [
+            BlockedTime(sku, Held({"cluster": c, "account": a, "user": u}, decider.of_row(n), time, NIL))
+            for (c, a, u, sku, n), time in sorted(sums.items())
+        ]
+
+    def _places(self, by_node: Mapping[_Node, list[Row]]) -> dict[_Node, list[_Place]]:
+        """Where GPUs can be blocked, and when."""
+        found: dict[_Node, list[_Place]] = {}
+        for node, rows in by_node.items():
+            found[node] = list(self._inventoried([row for row in rows if row["state"] == "capacity"]))
+        known = self.queries.ask("capacity", start_ms=self.start_ms, end_ms=self.end_ms)
+        first = [row["first_ms"] for row in known if row["cluster"] == self.settings.cluster]
+        until = min([self.end_ms, *first])
+        for sku, blocking in self.blocking.items():
+            for name in blocking.nodes if until > self.start_ms else ():
+                place = _Place(self.start_ms, until, sku, blocking.gpus_per_node)
+                found.setdefault((self.settings.cluster, name), []).insert(0, place)
+        return {node: places for node, places in found.items() if places}
+
+    def _inventoried(self, capacity: list[Row]) -> Iterator[_Place]:
+        there: dict[str, int] = {}
+        changes = [(row["start_ms"], 1, row) for row in capacity] + [(row["end_ms"], -1, row) for row in capacity]
+        changes.sort(key=itemgetter(0))
+        steps = [(at, list(those)) for at, those in groupby(changes, key=itemgetter(0))]
+        for (at, those), (after, _) in pairwise(steps):
+            for _, sign, row in those:
+                place = self.settings.sku_for(row["gres_type"], row["model"])
+                sku = place[1].name if place else ""
+                there[sku] = there.get(sku, 0) + sign
+            kinds = [sku for sku, count in there.items() if count]
+            if len(kinds) == 1 and kinds[0] in self.blocking:
+                yield _Place(at, after, kinds[0], there[kinds[0]])
+
+    def _gpus(self, node: _Node, rows: list[Row]) -> None:
+        """What of a node's GPUs nobody can block: held, or unavailable; less what is held twice."""
+        for row in rows:
+            if row["state"] == "capacity" or not row["share_den"]:
+                continue
+            gpus = Fraction(row["units"], row["share_den"])
+            key = _key(row) if row["state"] == "lease" else _NOBODY
+            gpus = -gpus if row["state"] == "oversubscribed" else gpus
+            self.holds[node].append(Hold(row["start_ms"], row["end_ms"], key, gpus, 0, 0))
+            if row["state"] == "lease":
+                stops = self.stops.setdefault(key, set())
+                if row["suspended"]:
+                    stops.add((row["start_ms"], row["end_ms"]))
+
+    def _attempts(self) -> list[Row]:
+        return self.queries.ask("node_holds", start_ms=self.start_ms, end_ms=self.end_ms)
+
+    def _takes(self, key: _Key, row: Row, places: Mapping[_Node, list[_Place]]) -> bool:
+        """Lays an attempt's CPUs and memory on its nodes; False where none of them has GPUs to block."""
+        names = _nodes(row["node_list"])
+        on = [node for name in names if (node := (row["cluster"], name)) in places]
+        cpus, mem_mb = _each(row["alloc_tres"], len(names)) if on else (NIL, NIL)
+        if not cpus and not mem_mb:
+            return False
+        if key not in self.stops:  # it holds no GPUs that are known by node, so no lease says when it was suspended
+            self.stops[key] = {(one.start_ms, one.end_ms) for one in stretches(_attempt(row), ()) if one.suspended}
+        start, stop = max(row["start_ms"], self.start_ms), min(row["stop_ms"], self.end_ms)
+        if start >= stop:
+            return False
+        for low, high, suspended in _cut(Blocked(key, start, stop, NIL), self.stops[key]):
+            for node in on:
+                self.holds[node].append(Hold(low, high, key, 0, 0 if suspended else cpus, mem_mb))
+        return True
+
+    def _on(self, node: _Node, place: _Place) -> list[Blocked]:
+        blocking = self.blocking[place.sku]
+        cpus, mem = blocking.cpus_per_gpu * place.gpus, blocking.gib_per_gpu * place.gpus * MIB
+        # Installed counts whole CPUs and MiB; where a GPU has half of one, both sides count halves.
+        installed = Installed(place.gpus, cpus.numerator, mem.numerator)
+        holds = [
+            Hold(start, end, one.key, one.gpus, one.cpus * cpus.denominator, one.mem_mb * mem.denominator)
+            for one in self.holds[node]
+            for start, end in [(max(one.start_ms, place.start_ms), min(one.end_ms, place.end_ms))]
+            if start < end
+        ]
+        return blocked(holds, installed, in_whole=blocking.whole_gpus)
+
+
+def _cut(one: Blocked, stops: Any) -> Iterator[tuple[int, int, bool]]:
+    """(from, until, whether suspended), in order."""
+    at = one.start_ms
+    for start, end in sorted(stops):
+        low, high = max(at, start), min(end, one.end_ms)
+        if low < high:
+            if at < low:
+                yield at, low, False
+            yield low, high, True
+            at = high
+    if at < one.end_ms:
+        yield at, one.end_ms, False
+
+
+@lru_cache(maxsize=65536)
+def _nodes(node_list: str) -> frozenset[str]:
+    return nodes_of(node_list)
+
+
+@lru_cache(maxsize=65536)
+def _each(alloc_tres: str, nodes: int) -> tuple[Fraction, Fraction]:
+    """(CPUs, MiB) on each node."""
+    told = ",".join(part for part in alloc_tres.split(",") if part.startswith(("cpu=", "mem=")))
+    try:
+        return evenly(allocated(told), nodes)
+    except ValueError:
+        return NIL, NIL
+
+
+def _key(row: Row) -> _Key:
+    return row["cluster"], row["job_id"], row["submit_ms"]
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt._make(b"" if name == "evidence" else row[name] for name in Attempt._fields)
+
+
+def _ran_ms(row: Row) -> int:
+    """Net of suspension; so far, if it has not ended."""
+    return int(
+        row["stop_ms"] - row["start_ms"] - row["suspended_ms"] if row["elapsed_ms"] is None else row["elapsed_ms"]
+    )
