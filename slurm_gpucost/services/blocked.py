@@ -142,7 +142,7 @@ class _Question:
         for row in rows:
             if row["state"] == "capacity" or not row["share_den"]:
                 continue
-            gpus = Fraction(row["units"], row["share_den"])
+            gpus = row["units"] if row["share_den"] == 1 else Fraction(row["units"], row["share_den"])
             key = _key(row) if row["state"] == "lease" else _NOBODY
             gpus = -gpus if row["state"] == "oversubscribed" else gpus
             self.holds[node].append(Hold(row["start_ms"], row["end_ms"], key, gpus, 0, 0))
@@ -158,7 +158,7 @@ class _Question:
         """Lays an attempt's CPUs and memory on its nodes; False where none of them has GPUs to block."""
         names = _nodes(row["node_list"])
         on = [node for name in names if (node := (row["cluster"], name)) in places]
-        cpus, mem_mb = _each(row["alloc_tres"], len(names)) if on else (NIL, NIL)
+        cpus, mem_mb = _each(row["alloc_tres"], len(names)) if on else (0, 0)
         if not cpus and not mem_mb:
             return False
         if key not in self.stops:  # it holds no GPUs that are known by node, so no lease says when it was suspended
@@ -205,13 +205,18 @@ def _nodes(node_list: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=65536)
-def _each(alloc_tres: str, nodes: int) -> tuple[Fraction, Fraction]:
-    """(CPUs, MiB) on each node."""
+def _each(alloc_tres: str, nodes: int) -> tuple[Fraction | int, Fraction | int]:
+    """(CPUs, MiB) on each node; whole numbers as such, for they are many times quicker."""
     told = ",".join(part for part in alloc_tres.split(",") if part.startswith(("cpu=", "mem=")))
     try:
-        return evenly(allocated(told), nodes)
+        cpus, mem_mb = evenly(allocated(told), nodes)
     except ValueError:
-        return NIL, NIL
+        return 0, 0
+    return _integer(cpus), _integer(mem_mb)
+
+
+def _integer(value: Fraction) -> Fraction | int:
+    return value.numerator if value.denominator == 1 else value
 
 
 def _key(row: Row) -> _Key:

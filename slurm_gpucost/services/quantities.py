@@ -203,13 +203,17 @@ class Decider:
         self._question = _Question(settings, queries, start_ms, end_ms)
         self._question.rows = dict(enumerate(attempts))
         self._rules = settings.billing.rules
+        self._decisions: dict[Facts, Decision] = {}
         self.outages = self._question._outages
         """(cluster, node) -> its outages, in order and disjoint."""
 
     def decide(self, attempt: Row, suspended: bool, outage: str, elapsed_ms: int) -> Decision:
         """Of a time of an attempt, a row with the columns of ``attempt``, in which it was suspended or not."""
         facts = self._question._facts({**attempt, "suspended": suspended})
-        return decide(facts._replace(outage=outage, elapsed_ms=elapsed_ms), self._rules)
+        facts = facts._replace(outage=outage, elapsed_ms=self._question._ran(elapsed_ms))
+        if facts not in self._decisions:
+            self._decisions[facts] = decide(facts, self._rules)
+        return self._decisions[facts]
 
     def of_row(self, row: int) -> Decision:
         """The decision of that row of the rules."""
