@@ -13,16 +13,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from slurm_gpucost.costing.blocked import Blocked, Hold, Installed, blocked, evenly
+from slurm_gpucost.costing.policy import Decision
 from slurm_gpucost.costing.tres_text import allocated
 from slurm_gpucost.domain.matching import nodes_of
 from slurm_gpucost.domain.outages import cut
 from slurm_gpucost.domain.records import Attempt
 from slurm_gpucost.domain.suspension import stretches
+from slurm_gpucost.services.blockable import Node, Place, Row, places_of
 from slurm_gpucost.services.quantities import Decider, Held
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Pool, Settings
@@ -30,12 +32,8 @@ from slurm_gpucost.settings.model import Blocking
 
 NIL = Fraction(0)
 MIB = 1024
-Row = dict[str, Any]
-_Node = tuple[str, str]
-"""Cluster and name."""
 _Key = tuple[str, int, int]
 """Cluster, job id and submit ms of an attempt; they sort."""
-_Spans = list[tuple[int, int]]
 _NOBODY: _Key = ("", 0, 0)
 """Has the GPUs that are unavailable, and blocks nothing."""
 
@@ -46,15 +44,6 @@ class BlockedTime(NamedTuple):
     sku: str
     held: Held
     """Its row has cluster, account and user. Rounding of attempts adds nothing: it lengthens what was held."""
-
-
-class _Place(NamedTuple):
-    """[start_ms, end_ms) in which a node had so many GPUs, all of this SKU."""
-
-    start_ms: int
-    end_ms: int
-    sku: str
-    gpus: int
 
 
 def blocked_time(settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int) -> list[BlockedTime]:
@@ -84,17 +73,18 @@ class _Question:
         self.settings, self.queries, self.blocking = settings, queries, blocking
         self.start_ms, self.end_ms = start_ms, end_ms
         self.stops: dict[_Key, set[tuple[int, int]]] = {}  # suspended stretches of attempts with leases
-        self.holds: dict[_Node, list[Hold]] = defaultdict(list)
+        self.holds: dict[Node, list[Hold]] = defaultdict(list)
 
     def answer(self) -> list[BlockedTime]:
         told = self.queries.ask("node_gpus", start_ms=self.start_ms, end_ms=self.end_ms)
         by_node = {node: list(rows) for node, rows in groupby(told, key=itemgetter("cluster", "node"))}
-        places = self._places(by_node)
+        places = places_of(self.settings, self.queries, self.blocking, by_node, (self.start_ms, self.end_ms))
         for node in places:
             self._gpus(node, by_node.get(node, []))
         attempts = {key: row for row in self._attempts() if self._takes(key := _key(row), row, places)}
         decider = Decider(self.settings, self.queries, self.start_ms, self.end_ms, attempts.values())
         sums: dict[Any, Fraction] = defaultdict(Fraction)
+        decisions: dict[int, Decision] = {}
         for node, those in sorted(places.items()):
             for place in those:
                 for one in self._on(node, place):
@@ -103,41 +93,14 @@ class _Question:
                         for low, high, outage in cut(start, end, decider.outages.get(node, [])):
                             decision = decider.decide(row, suspended, outage, _ran_ms(row))
                             owner = (row["cluster"], row["account"], row["user"], place.sku)
+                            decisions[decision.row] = decision
                             sums[*owner, decision.row] += one.devices * (high - low)
         return [
-            BlockedTime(sku, Held({"cluster": c, "account": a, "user": u}, decider.of_row(n), time, NIL))
+            BlockedTime(sku, Held({"cluster": c, "account": a, "user": u}, decisions[n], time, NIL))
             for (c, a, u, sku, n), time in sorted(sums.items())
         ]
 
-    def _places(self, by_node: Mapping[_Node, list[Row]]) -> dict[_Node, list[_Place]]:
-        """Where GPUs can be blocked, and when."""
-        found: dict[_Node, list[_Place]] = {}
-        for node, rows in by_node.items():
-            found[node] = list(self._inventoried([row for row in rows if row["state"] == "capacity"]))
-        known = self.queries.ask("capacity", start_ms=self.start_ms, end_ms=self.end_ms)
-        first = [row["first_ms"] for row in known if row["cluster"] == self.settings.cluster]
-        until = min([self.end_ms, *first])
-        for sku, blocking in self.blocking.items():
-            for name in blocking.nodes if until > self.start_ms else ():
-                place = _Place(self.start_ms, until, sku, blocking.gpus_per_node)
-                found.setdefault((self.settings.cluster, name), []).insert(0, place)
-        return {node: places for node, places in found.items() if places}
-
-    def _inventoried(self, capacity: list[Row]) -> Iterator[_Place]:
-        there: dict[str, int] = {}
-        changes = [(row["start_ms"], 1, row) for row in capacity] + [(row["end_ms"], -1, row) for row in capacity]
-        changes.sort(key=itemgetter(0))
-        steps = [(at, list(those)) for at, those in groupby(changes, key=itemgetter(0))]
-        for (at, those), (after, _) in pairwise(steps):
-            for _, sign, row in those:
-                place = self.settings.sku_for(row["gres_type"], row["model"])
-                sku = place[1].name if place else ""
-                there[sku] = there.get(sku, 0) + sign
-            kinds = [sku for sku, count in there.items() if count]
-            if len(kinds) == 1 and kinds[0] in self.blocking:
-                yield _Place(at, after, kinds[0], there[kinds[0]])
-
-    def _gpus(self, node: _Node, rows: list[Row]) -> None:
+    def _gpus(self, node: Node, rows: list[Row]) -> None:
         """What of a node's GPUs nobody can block: held, or unavailable; less what is held twice."""
         for row in rows:
             if row["state"] == "capacity" or not row["share_den"]:
@@ -154,7 +117,7 @@ class _Question:
     def _attempts(self) -> list[Row]:
         return self.queries.ask("node_holds", start_ms=self.start_ms, end_ms=self.end_ms)
 
-    def _takes(self, key: _Key, row: Row, places: Mapping[_Node, list[_Place]]) -> bool:
+    def _takes(self, key: _Key, row: Row, places: Mapping[Node, list[Place]]) -> bool:
         """Lays an attempt's CPUs and memory on its nodes; False where none of them has GPUs to block."""
         names = _nodes(row["node_list"])
         on = [node for name in names if (node := (row["cluster"], name)) in places]
@@ -171,7 +134,7 @@ class _Question:
                 self.holds[node].append(Hold(low, high, key, 0, 0 if suspended else cpus, mem_mb))
         return True
 
-    def _on(self, node: _Node, place: _Place) -> list[Blocked]:
+    def _on(self, node: Node, place: Place) -> list[Blocked]:
         blocking = self.blocking[place.sku]
         cpus, mem = blocking.cpus_per_gpu * place.gpus, blocking.gib_per_gpu * place.gpus * MIB
         # Installed counts whole CPUs and MiB; where a GPU has half of one, both sides count halves.

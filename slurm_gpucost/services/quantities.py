@@ -27,6 +27,8 @@ from slurm_gpucost.sources.identity import uid_of
 
 NIL = Fraction(0)
 Row = Mapping[str, Any]
+_LOOKED_AT = -1
+"""The place of the one that a :class:`Decider` is asked of."""
 
 
 class Held(NamedTuple):
@@ -202,22 +204,13 @@ class Decider:
     def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, attempts: Iterable[Row]):
         self._question = _Question(settings, queries, start_ms, end_ms)
         self._question.rows = dict(enumerate(attempts))
-        self._rules = settings.billing.rules
-        self._decisions: dict[Facts, Decision] = {}
         self.outages = self._question._outages
         """(cluster, node) -> its outages, in order and disjoint."""
 
     def decide(self, attempt: Row, suspended: bool, outage: str, elapsed_ms: int) -> Decision:
-        """Of a time of an attempt, a row with the columns of ``attempt``, in which it was suspended or not."""
-        facts = self._question._facts({**attempt, "suspended": suspended})
-        facts = facts._replace(outage=outage, elapsed_ms=self._question._ran(elapsed_ms))
-        if facts not in self._decisions:
-            self._decisions[facts] = decide(facts, self._rules)
-        return self._decisions[facts]
-
-    def of_row(self, row: int) -> Decision:
-        """The decision of that row of the rules."""
-        return Decision(row, self._rules[row - 1], self._rules[row - 1].factor)
+        """Of a time of one of the attempts, which have the columns of ``attempt``, in which it was suspended or not."""
+        self._question.rows[_LOOKED_AT] = {**attempt, "suspended": suspended}
+        return self._question._decide(_Group(_LOOKED_AT, outage, self._question._ran(elapsed_ms)))
 
 
 def device_ms(row: Row) -> Fraction:

@@ -179,7 +179,7 @@ def test_tables_of_the_cost_model_can_be_put_into_a_config(tmp_path: Path) -> No
     file = tmp_path / "gpucost.toml"
     file.write_text("\n".join([text, *shown]), encoding="utf-8")
     costs = load(file).pools[0].costs
-    assert {asset.tag for asset in costs.capital.assets} == {"a100", "h100", "HPC-2025-18"}
+    assert {asset.tag for asset in costs.capital.assets} == {"a100", "h100", "v100", "HPC-2025-18"}
     assert {item.name for item in costs.items} >= {"operators", "migration"}
     assert len(costs.tariff.versions[0].bands) == 3
 
