@@ -24,11 +24,13 @@ from slurm_gpucost.ledger import asked, ingest, timelines
 from slurm_gpucost.ledger.projector import project_dirty
 from slurm_gpucost.ledger.reports import add_node_events, add_nodes
 from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.services import recorded
 from slurm_gpucost.services.audit import audit
 from slurm_gpucost.services.bill import bill
 from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.settings import Settings, load
+from slurm_gpucost.sources.identity import Identity
 from tests.unit.builders import T0, accounting, config, hook
 
 MONTH = "2026-09"
@@ -176,6 +178,31 @@ def test_what_is_out_of_use_is_not_blocked(tmp_path: Path) -> None:
     made = fill(site(tmp_path), [job(0, 100, 1, "cpu=48,mem=1G,node=1")], "gpu:a100:4", [drained])
     assert times(made) == {("ann", "held time"): 70 * 4}
     assert audited(made)["differences"] == []
+
+
+def test_a_gpu_that_two_take_turns_on_is_one_that_cannot_be_blocked(tmp_path: Path) -> None:
+    gpu = "cpu=1,mem=1G,gres/gpu=1,gres/gpu:a100=1,node=1"
+    rows = [
+        job(0, 200, 1, gpu, suspended=100),
+        job(100, 200, 2, gpu, user="bob"),
+        job(100, 200, 3, "cpu=48,mem=1G,node=1", user="cy"),
+    ]
+    hooks = [hook("prolog", 500, "0", job_id=1), hook("prolog", 100_500, "0", job_id=2, user="bob")]
+    made = fill(site(tmp_path), rows, "gpu:a100:4", hooks=hooks)
+    assert times(made) == {("cy", "held time"): 300}
+    assert audited(made)["differences"] == []
+
+
+def test_what_blocks_is_noted_in_the_log_when_it_changes(tmp_path: Path) -> None:
+    made = fill(site(tmp_path), [])
+    with open_ledger(made.ledger) as ledger, ledger.transaction() as db:
+        who = Identity("ann", 2001, "head", "")
+        recorded.record(db, load(bare(tmp_path)), who, "", T0)
+        found = recorded.record(db, made, who, "", T0)
+    assert {(one["key"], one["now"]) for one in found} == {
+        ("pools.main.skus.a100.blocked_cpus_per_gpu", "12"),
+        ("pools.main.skus.a100.blocked_gib_per_gpu", "100"),
+    }
 
 
 def test_the_inventory_goes_before_the_config_from_when_on_it_is_known(tmp_path: Path) -> None:
