@@ -42,7 +42,7 @@ class Hold(NamedTuple):
     key: Any
     """Whatever sorts, like (cluster, job id, submit ms)."""
     gpus: int | Fraction
-    """Shares of a device as such."""
+    """Shares of a device as such; below 0: of what others hold, so much is held twice (gang scheduling)."""
     cpus: int | Fraction
     mem_mb: int | Fraction
 
@@ -128,6 +128,8 @@ class _Sweep:
             self._turn(key, at, parts)
 
     def _would_block(self, gpus: Any, cpus: Any, mem_mb: Any) -> Any:
+        if not cpus and not mem_mb:
+            return 0
         every, wanted = self._node.gpus * self._parts, [gpus]
         if self._node.cpus:
             wanted.append(_integer(cpus * (every // self._node.cpus)))

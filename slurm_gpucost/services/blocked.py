@@ -35,7 +35,7 @@ MIB = 1024
 _Key = tuple[str, int, int]
 """Cluster, job id and submit ms of an attempt; they sort."""
 _NOBODY: _Key = ("", 0, 0)
-"""Has the GPUs that are unavailable, and blocks nothing."""
+"""Has the GPUs that are unavailable, less those that are held twice, and blocks nothing."""
 
 
 class BlockedTime(NamedTuple):

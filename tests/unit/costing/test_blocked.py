@@ -74,6 +74,11 @@ def test_what_is_held_comes_first_and_blockers_share_what_is_left() -> None:
     assert sum(b.device_ms for b in found) == 20 * 3 + 20 * 1 + 10 * 3
 
 
+def test_what_is_held_twice_is_one_gpu_less_that_is_held() -> None:
+    holds = [hold(0, 10, "a", 1), hold(0, 10, "b", 1), hold(0, 10, "c", 0, 48), hold(0, 10, "", -1)]
+    assert blocked(holds, NODE) == [Blocked("c", 0, 10, Fraction(3))]
+
+
 def test_parts_that_do_not_come_out_even_go_by_the_order_of_keys() -> None:
     node = Installed(1, 1, 0)
     found = blocked([hold(0, 1, f"{n:02}", 0, 1) for n in reversed(range(19))], node)
