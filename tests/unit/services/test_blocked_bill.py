@@ -281,6 +281,8 @@ def test_whole_gpus_parts_of_cpus_and_parts_of_a_gib(tmp_path: Path) -> None:
     assert times(site(tmp_path, odd)) == {("ann", "held time"): 800}
     odd = NODES.replace("= 12", '= "14.1"').replace("= 100", "= 0")
     assert times(site(tmp_path, odd)) == {("ann", "held time"): Fraction(4700 + 1100) / Fraction("14.1")}
+    odd = NODES.replace("= 12", "= 0").replace("= 100", '= "62.7"')
+    assert times(site(tmp_path, odd)) == {("ann", "held time"): Fraction(100 + 9900) / Fraction("62.7")}
 
 
 def test_a_node_with_two_kinds_of_gpu_and_a_text_that_is_none_block_nothing(tmp_path: Path) -> None:
