@@ -8,6 +8,7 @@ import typer
 
 from slurm_gpucost import __version__
 from slurm_gpucost.cli import (
+    accounts,
     audit,
     backfill,
     config,
@@ -36,6 +37,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 config_app = typer.Typer(help="The config file.", rich_markup_mode=None, no_args_is_help=True)
+accounts_app = typer.Typer(help="What is known of accounts for billing.", rich_markup_mode=None, no_args_is_help=True)
 rates_app = typer.Typer(help="What a GPU-hour costs.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -69,6 +71,8 @@ app.command("report")(guarded(report.report))
 app.command("reconcile")(guarded(reconcile.reconcile))
 app.command("invoice")(guarded(invoice.invoice))
 app.command("showback")(guarded(showback.showback))
+accounts_app.command("list")(guarded(accounts.list_))
+app.add_typer(accounts_app, name="accounts")
 app.command("audit")(guarded(audit.audit))
 rates_app.command("explain")(guarded(rates.explain))
 rates_app.command("publish")(guarded(rates.publish))

@@ -28,7 +28,7 @@ def invoice(
     ledger: Ledger = None,
     json: Json = False,
 ) -> None:
-    """Print the invoices of a month, one per cluster and account, net of tax."""
+    """Print the invoices of a month, one per cluster and account."""
     from slurm_gpucost.cli.files import write_whole
     from slurm_gpucost.cli.options import site
     from slurm_gpucost.cli.run import emit, emit_json, note

@@ -4,9 +4,12 @@ unseen (Fraction * float is a float).
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 from slurm_gpucost.domain.units import decimal_text
+
+_MOST_DIGITS = 60
 
 
 def exact(value: object, name: str) -> Fraction:
@@ -35,6 +38,14 @@ def keep_exact(item: object, *fields: str) -> None:
     """Turns numbers of a frozen dataclass into Fractions, for its ``__post_init__``. TypeError as :func:`exact`."""
     for field in fields:
         object.__setattr__(item, field, exact(getattr(item, field), field))
+
+
+def exact_decimal(value: Fraction, least: int = 0) -> Decimal:
+    """The same number, with that many decimals or more. Raises ValueError where it is no decimal, like 1/3."""
+    for digits in range(least, _MOST_DIGITS):
+        if 10**digits % value.denominator == 0:
+            return Decimal(decimal_text(value, digits))
+    raise ValueError(f"{value} is no decimal number")
 
 
 def number_text(value: Fraction) -> str:

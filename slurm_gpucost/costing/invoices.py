@@ -1,7 +1,8 @@
 """Charges -> invoices and statements. Pure, exact.
 
-An invoice is made per (cluster, account); its total is the exact sum rounded half up once, and its lines get their
-cents by largest remainder. A statement shows one user's lines of it, so statements add up to invoices.
+An invoice is made per (cluster, account); its net total is the exact sum rounded half up once, and its lines get their
+cents by largest remainder. A statement shows one user's lines of it, so statements add up to net totals. Tax is taken
+of the net total, once, and rounded half up.
 """
 
 from __future__ import annotations
@@ -12,21 +13,28 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from slurm_gpucost.costing.accounts import Holder
 from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
+from slurm_gpucost.costing.exact import exact_decimal, number_text
 from slurm_gpucost.costing.free import Free, used
 from slurm_gpucost.costing.free import Line as FreeLine
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.costing.quantity import Rounding, line_ms
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 
-HOURS_DECIMALS = 6
-USAGE, BLOCKED, WAIVED, FREE = "usage", "blocked", "waived", "free"
+HOURS_DECIMALS, PRICE_DECIMALS = 6, 4
+USAGE, BLOCKED, WAIVED, FREE, SURCHARGE = "usage", "blocked", "waived", "free", "surcharge"
 """Kinds of lines: what is billed of held time; of blocked time; what is not, a line at price 0; what an allotment takes
-off."""
+off; what the account's class puts on top of what is then left, or takes off it."""
 NIL = Fraction(0)
+NO_ONE = Holder()
 NO_ROUNDING = Rounding()
 Allotments = Callable[[str, str], Sequence[Free]]
 """(cluster, account) -> what it need not pay in the period, in the order in which that is used up."""
+
+
+OF_INVOICES = ("contact", "tax_id", "tax_exempt", "net_total", "tax_rate", "tax_total")
+"""What statements do not say, for nobody pays them."""
 
 
 class LineKey(NamedTuple):
@@ -84,6 +92,8 @@ class Terms:
     """The period as cut in the site's zone."""
     rounding: Rounding = NO_ROUNDING
     free: Allotments = lambda _cluster, _account: ()
+    holder: Callable[[str, str], Holder] = lambda _cluster, _account: NO_ONE
+    """(cluster, account) -> what is known of it."""
 
 
 def lines_of(charges: Iterable[Charge], terms: Terms) -> dict[tuple[str, str], dict[LineKey, Line]]:
@@ -104,6 +114,7 @@ def lines_of(charges: Iterable[Charge], terms: Terms) -> dict[tuple[str, str], d
                 found.setdefault(owner, {})[key] = Line(billed, line.held)
     for owner, lines in found.items():
         lines |= _free(lines, terms.free(*owner))
+        lines |= _surcharge(lines, terms.holder(*owner))
     return found
 
 
@@ -121,6 +132,19 @@ def _free(lines: Mapping[LineKey, Line], allotments: Sequence[Free]) -> Iterator
         yield key, Line(-sums[key], NIL)
 
 
+def _surcharge(lines: Mapping[LineKey, Line], holder: Holder) -> Iterator[tuple[LineKey, Line]]:
+    """A line beside what each user owes for a SKU at a price: the hours left to pay, at the part of the price."""
+    sums: dict[LineKey, Fraction] = {}
+    for key, line in lines.items() if holder.of.surcharge else ():
+        if key.unit_price:
+            price = exact_decimal(Fraction(key.unit_price) * holder.of.surcharge, PRICE_DECIMALS)
+            on_top = key._replace(kind=SURCHARGE, rule=holder.of.rule, unit_price=price)
+            sums[on_top] = sums.get(on_top, NIL) + line.quantity
+    for key in sorted(sums):
+        if sums[key]:
+            yield key, Line(sums[key], NIL)
+
+
 def amount(key: LineKey, quantity: Fraction) -> Fraction:
     """What a quantity of a line costs, exact."""
     return quantity * Fraction(key.unit_price) / HOUR_MS
@@ -134,8 +158,10 @@ def invoices(charges: Iterable[Charge], terms: Terms) -> list[dict[str, Any]]:
 def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: Terms) -> dict[str, Any]:
     scale = 10**terms.minor_unit
     exact = [(key, amount(key, line.quantity) * scale) for key, line in found.items()]
-    total = round_half_up(sum((value for _, value in exact), NIL))
-    amounts = largest_remainder(exact, total)
+    net = round_half_up(sum((value for _, value in exact), NIL))
+    amounts = largest_remainder(exact, net)
+    holder = terms.holder(cluster, account)
+    tax = tax_of(net, holder)
     bounds = _bounds(terms, {key.pool for key in found})
     lines = [
         {
@@ -162,9 +188,22 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
         "period_end": bounds.end_iso,
         "status": "provisional",
         "currency": terms.currency,
-        "total": money(total, terms.minor_unit),
+        "class": holder.of.name,
+        "class_label": holder.of.label,
+        "contact": holder.contact,
+        "tax_id": holder.tax_id,
+        "tax_exempt": holder.tax_exempt,
+        "net_total": money(net, terms.minor_unit),
+        "tax_rate": number_text(holder.tax),
+        "tax_total": money(tax, terms.minor_unit),
+        "total": money(net + tax, terms.minor_unit),
         "lines": lines,
     }
+
+
+def tax_of(net: int, holder: Holder) -> int:
+    """Tax on a net total, both in the smallest unit, rounded half up."""
+    return round_half_up(net * holder.tax)
 
 
 def _bounds(terms: Terms, pools: set[str]) -> Period:
@@ -177,14 +216,14 @@ def _bounds(terms: Terms, pools: set[str]) -> Period:
 
 
 def statement(invoice: Mapping[str, Any], user: str) -> dict[str, Any] | None:
-    """One user's lines of an invoice and their sum; None where the user has none."""
+    """One user's lines of an invoice and their sum, net of tax; None where the user has none."""
     lines = [line for line in invoice["lines"] if line["user"] == user]
     if not lines:
         return None
     total = sum((Fraction(line["amount"]) for line in lines), NIL)
     digits = len(invoice["total"].partition(".")[2])
     return {
-        **invoice,
+        **{key: value for key, value in invoice.items() if key not in OF_INVOICES},
         "kind": "statement",
         "user": user,
         "total": decimal_text(total, digits),

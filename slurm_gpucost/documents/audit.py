@@ -17,7 +17,7 @@ _TERMS = (
     ("unavailable", "+ out of use: down, drained, maintenance, powered down"),
     ("orphan", "+ held by nobody, and working all the same"),
     ("unattributed", "+ held by jobs that the accounting does not know"),
-    ("charged", "on invoices, net of tax"),
+    ("charged", "on invoices, without surcharges and tax"),
     ("recovery_difference", "= attributed + price x billed - cost x held"),
     ("rounding", "+ amounts less price x billed"),
 )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+from slurm_gpucost.costing.accounts import INTERNAL
+from slurm_gpucost.costing.exact import number_text
 from slurm_gpucost.documents.table import Column, Row, table
 from slurm_gpucost.documents.terminal import fit, safe
 
@@ -30,30 +35,50 @@ _PROVISIONAL = (
 
 def _rule(line: Row) -> str:
     """What made the line; what is not billed is said to be."""
-    return f"{line['rule']}, {line['item']}" if line["item"] != "usage" else str(line["rule"])
+    return str(line["rule"]) if line["item"] in ("usage", "surcharge") else f"{line['rule']}, {line['item']}"
 
 
 def page(invoice: Row) -> str:
     """One invoice or statement, of the shape that ``gpucost invoice --json`` prints."""
     statement = invoice["kind"] == "statement"
+    taxed = not statement and Decimal(invoice["tax_rate"]) > 0
     facts = [
         ("Cluster", invoice["cluster"]),
         ("Account", invoice["account"]),
+        *_account(invoice),
         *([("User", invoice["user"])] if statement else []),
         ("Period", f"{invoice['period_start']} to {invoice['period_end']} (end exclusive)"),
         ("Status", invoice["status"]),
-        ("Currency", f"{invoice['currency']}, net of tax"),
+        ("Currency", f"{invoice['currency']}, {'lines ' if taxed else ''}net of tax"),
     ]
-    body = table(_LINES, invoice["lines"])
+    longest = max((len(_rule(line)) for line in invoice["lines"]), default=0)  # who pays a subsidy is never cut off
+    columns = [replace(one, width=max(one.width, longest)) if one.name == "Rule" else one for one in _LINES]
+    body = table(columns, invoice["lines"])
     ruler = body.splitlines()[1]
     amount = f"{invoice['total']} {invoice['currency']}"
-    total = "Total " + fit(invoice["total"], max(len(ruler) - 6, len(invoice["total"])), right=True)
+    sums = [("Total", invoice["total"])]
+    if taxed:
+        tax = f"Tax {number_text(100 * Fraction(invoice['tax_rate']))} %"
+        sums[:0] = [("Net total", invoice["net_total"]), (tax, invoice["tax_total"])]
+    total = "\n".join(
+        f"{name} {fit(sum_, max(len(ruler) - len(name) - 1, len(sum_)), right=True)}" for name, sum_ in sums
+    )
     title = "STATEMENT" if statement else "INVOICE"
     end = (f"\nYour part of the account's invoice: {amount}.\n" if statement else "") + (
         f"\n{_PROVISIONAL}" if invoice["status"] == "provisional" else ""
     )
     head = "".join(f"{name + ':':<10}{safe(str(value))}\n" for name, value in facts)
     return f"{title}\n{head}\n{body}{'-' * len(ruler)}\n{total}\n{end}"
+
+
+def _account(invoice: Row) -> list[tuple[str, str]]:
+    """What is known of the account and is not as of every other."""
+    label = f" ({invoice['class_label']})" if invoice["class_label"] else ""
+    facts = [("Class", f"{invoice['class']}{label}" if invoice["class"] != INTERNAL or label else "")]
+    if invoice["kind"] != "statement":
+        facts += [("Contact", invoice["contact"]), ("Tax id", invoice["tax_id"])]
+        facts += [("Tax", "exempt" if invoice["tax_exempt"] else "")]
+    return [(name, value) for name, value in facts if value]
 
 
 def pages(invoices: Iterable[Row]) -> str:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from slurm_gpucost.costing import invoices as billing
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
-from slurm_gpucost.costing.invoices import LineKey, Priced, amount, lines_of
+from slurm_gpucost.costing.invoices import SURCHARGE, LineKey, Priced, amount, lines_of
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes
 from slurm_gpucost.services import bill, blocked, findings, partition, reconcile
+from slurm_gpucost.services.invoice_checks import (
+    DECIMALS,
+    Invoices,
+    difference,
+    key_of,
+    of_invoice,
+    of_surcharges,
+    of_tax,
+)
 from slurm_gpucost.services.queries import LedgerQueries
 from slurm_gpucost.services.rates import period_costs, period_in
 from slurm_gpucost.services.utilization import Known
 from slurm_gpucost.settings import Pool, Settings
 from slurm_gpucost.settings.catalogue import minor_unit
-
-DECIMALS = 6
-Invoices = list[dict[str, Any]]
 
 
 class _Done(NamedTuple):
@@ -43,10 +48,12 @@ def audit(
     made = bill.bill(settings, queries, month) if invoices is None else invoices
     parts = bill.priced_parts(settings, queries, month)
     looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
-    billed = lines_of(bill.charges(settings, queries, parts), bill.terms_of(settings, parts, month))
+    terms = bill.terms_of(settings, parts, month)
+    billed = lines_of(bill.charges(settings, queries, parts, month), terms)
     pools: list[dict[str, Any]] = []
     done: dict[tuple[int, int], _Done] = {}
-    differences = [wrong for one in made for wrong in _of_invoice(one)]
+    differences = [wrong for one in made for wrong in (*of_invoice(one), *of_tax(one, terms))]
+    differences += of_surcharges(made, billed, terms)
     for pool in settings.pools:
         whole = period_in(month, pool.timezone)
         period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, max(looked, default=now_ms))), whole.zone)
@@ -59,9 +66,7 @@ def audit(
     start, end = min(p["from_ms"] for p in pools), max(p["until_ms"] for p in pools)
     differences += [_of_slot(one) for one in partition.check(queries.connection, start, end)]
     if (broken := changes.first_broken(queries.connection)) is not None:
-        differences.append(
-            _difference("log of changes", "", f"entry {broken} is not as it was written, or one is gone")
-        )
+        differences.append(difference("log of changes", "", f"entry {broken} is not as it was written, or one is gone"))
     return {
         "month": month,
         "currency": settings.currency,
@@ -85,7 +90,7 @@ def _pool(
     exact: defaultdict[tuple[str, str, LineKey], Fraction] = defaultdict(Fraction)
     for owner, lines_found in billed.items():
         for key, line in lines_found.items():
-            if key.pool != pool.name:
+            if key.pool != pool.name or key.kind == SURCHARGE:
                 continue
             uses.append(Use(key.sku, line.held, line.quantity, amount(key, Fraction(1))))
             exact[*owner, key] = amount(key, line.quantity)
@@ -94,8 +99,8 @@ def _pool(
         Line(Fraction(line["amount"]), exact[invoice["cluster"], invoice["account"], key])
         for invoice in invoices
         for line in invoice["lines"]
-        if line["pool"] == pool.name
-        for key in [_key_of(line, starts.get(line["period_start"], -1))]
+        if line["pool"] == pool.name and line["item"] != SURCHARGE
+        for key in [key_of(line, starts.get(line["period_start"], -1))]
     ]
     made = balance(costs, times, uses, lines)
     existed = sum((time.existed for time in times.values()), NIL)
@@ -112,11 +117,6 @@ def _pool(
         "until_ms": period.end_ms,
     }
     return row, list(_wrong(settings, pool, costs, times, made, lines))
-
-
-def _key_of(line: dict[str, Any], start_ms: int) -> LineKey:
-    price = Decimal(line["unit_price"])
-    return LineKey(line["pool"], line["sku"], line["user"], start_ms, line["item"], line["rule"], price)
 
 
 def _terms(settings: Settings, queries: LedgerQueries, period: Period) -> dict[str, defaultdict[str, Fraction]]:
@@ -172,32 +172,21 @@ def _wrong(
         time = times[sku]
         told = time.attributed + time.idle + time.unavailable + time.orphan + time.unattributed
         if cost and not time.existed:
-            yield _difference("cost", pool.name, f"{sku}: costs {decimal_text(cost, DECIMALS)}, and no device existed")
+            yield difference("cost", pool.name, f"{sku}: costs {decimal_text(cost, DECIMALS)}, and no device existed")
         elif told != time.existed:
             off = decimal_text((time.existed - told) / HOUR_MS, DECIMALS)
-            yield _difference("time", pool.name, f"{sku}: {off} GPU-hours are in no state, or in two if below 0")
+            yield difference("time", pool.name, f"{sku}: {off} GPU-hours are in no state, or in two if below 0")
     if made.unexplained_charge:
         off = decimal_text(made.unexplained_charge, DECIMALS)
-        yield _difference(
+        yield difference(
             "charge", pool.name, f"{off} {settings.currency} more on lines than was used, or less if below 0"
         )
     unit = Fraction(1, 10 ** minor_unit(settings.currency))
     if far := [line for line in lines if abs(line.amount - line.exact) >= unit]:
-        yield _difference("line", pool.name, f"{len(far)} lines have another amount than their quantity x price")
-
-
-def _of_invoice(invoice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    total = sum((Fraction(line["amount"]) for line in invoice["lines"]), NIL)
-    if total != Fraction(invoice["total"]):
-        off = f"its lines add up to {decimal_text(total, DECIMALS)}, its total is {invoice['total']}"
-        yield _difference("invoice", "", f"{invoice['cluster']}, account {invoice['account']}: {off}")
+        yield difference("line", pool.name, f"{len(far)} lines have another amount than their quantity x price")
 
 
 def _of_slot(one: partition.Difference) -> dict[str, Any]:
     where = f"{one['cluster']} {one['node']}" + ("" if one["gres_index"] is None else f" index {one['gres_index']}")
     missing, excess = (decimal_text(one[name] / HOUR_MS, DECIMALS) for name in ("missing", "excess"))
-    return _difference("partition", "", f"{where}: {missing} GPU-hours in no state, {excess} in too many")
-
-
-def _difference(what: str, pool: str, detail: str) -> dict[str, Any]:
-    return {"what": what, "pool": pool or None, "detail": detail}
+    return difference("partition", "", f"{where}: {missing} GPU-hours in no state, {excess} in too many")

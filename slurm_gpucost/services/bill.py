@@ -7,10 +7,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from slurm_gpucost.costing.accounts import Holder, holder
 from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.invoices import BLOCKED, USAGE, WAIVED, Charge, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
+from slurm_gpucost.services import accounts
 from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.quantities import Held, device_ms, held
 from slurm_gpucost.services.queries import Queries
@@ -27,7 +29,7 @@ def bill(
     Status is ``provisional``: periods cannot be closed yet.
     """
     parts = priced_parts(settings, queries, month)
-    made = invoices(charges(settings, queries, parts), terms_of(settings, parts, month))
+    made = invoices(charges(settings, queries, parts, month), terms_of(settings, parts, month))
     if account is not None:
         made = [invoice for invoice in made if invoice["account"] == account]
     if user is not None:
@@ -45,9 +47,13 @@ def terms_of(settings: Settings, parts: Mapping[tuple[str, int], Priced], month:
             if not one.accounts or account in one.accounts
         ]
 
+    period, known = period_in(month, settings.timezone), accounts.known(settings)
+
+    def of(cluster: str, account: str) -> Holder:
+        return holder(known.facts_at(cluster, account, period.start_ms), settings.classes)
+
     return Terms(
-        settings.currency, minor_unit(settings.currency), parts, period_in(month, settings.timezone),
-        settings.billing.rounding, free,
+        settings.currency, minor_unit(settings.currency), parts, period, settings.billing.rounding, free, of
     )  # fmt: skip
 
 
@@ -61,16 +67,17 @@ def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple
     }
 
 
-def charges(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced]) -> list[Charge]:
+def charges(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced], month: str) -> list[Charge]:
     """All that is to be paid for the parts, each pool in its own. What has no SKU is :func:`unpriced`."""
     found: list[Charge] = []
     pools = {pool.name: pool for pool in settings.pools}
+    known_ms = period_in(month, settings.timezone).start_ms
     for (pool, start_ms), priced in sorted(parts.items(), key=lambda part: part[0]):
-        for one in held(settings, queries, start_ms, priced.period.end_ms):
+        for one in held(settings, queries, start_ms, priced.period.end_ms, known_ms):
             place = place_of(settings, one.row)
             if place is not None and place[0] == pool:
                 found += _of_held(one, place, start_ms, priced.prices[place[1]], USAGE)
-        for sku, one in blocked_time(settings, queries, pools[pool], start_ms, priced.period.end_ms):
+        for sku, one in blocked_time(settings, queries, pools[pool], start_ms, priced.period.end_ms, known_ms):
             found += _of_held(one, (pool, sku), start_ms, priced.prices[sku], BLOCKED)
     return found
 

@@ -46,16 +46,19 @@ class BlockedTime(NamedTuple):
     """Its row has cluster, account and user. Rounding of attempts adds nothing: it lengthens what was held."""
 
 
-def blocked_time(settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int) -> list[BlockedTime]:
+def blocked_time(
+    settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int, known_ms: int | None = None
+) -> list[BlockedTime]:
     """What was blocked of a pool in [start_ms, end_ms), by owner, SKU and rule. Nothing is asked where nothing blocks.
 
     An AllocTRES whose cpu or mem cannot be read blocks nothing, and neither does a node with GPUs of several SKUs:
-    nobody could say which of them.
+    nobody could say which of them. Classes of accounts are as they are at ``known_ms``, else at the start.
     """
     blocking = {sku.name: sku.blocking for sku in pool.skus if sku.blocking.cpus_per_gpu or sku.blocking.gib_per_gpu}
     if not blocking or start_ms >= end_ms:
         return []
-    return _Question(settings, queries, blocking, start_ms, end_ms).answer()
+    known_ms = start_ms if known_ms is None else known_ms
+    return _Question(settings, queries, blocking, start_ms, end_ms, known_ms).answer()
 
 
 def device_ms(settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int) -> dict[str, Fraction]:
@@ -68,8 +71,10 @@ def device_ms(settings: Settings, queries: Queries, pool: Pool, start_ms: int, e
 
 class _Question:
     def __init__(
-        self, settings: Settings, queries: Queries, blocking: Mapping[str, Blocking], start_ms: int, end_ms: int
-    ) -> None:
+        self, settings: Settings, queries: Queries, blocking: Mapping[str, Blocking], start_ms: int, end_ms: int,
+        known_ms: int,
+    ) -> None:  # fmt: skip
+        self.known_ms = known_ms
         self.settings, self.queries, self.blocking = settings, queries, blocking
         self.start_ms, self.end_ms = start_ms, end_ms
         self.stops: dict[_Key, set[tuple[int, int]]] = {}  # suspended stretches of attempts with leases
@@ -82,7 +87,7 @@ class _Question:
         for node in places:
             self._gpus(node, by_node.get(node, []))
         attempts = {key: row for row in self._attempts() if self._takes(key := _key(row), row, places)}
-        decider = Decider(self.settings, self.queries, self.start_ms, self.end_ms, attempts.values())
+        decider = Decider(self.settings, self.queries, self.start_ms, self.end_ms, self.known_ms, attempts.values())
         sums: dict[Any, Fraction] = defaultdict(Fraction)
         decisions: dict[int, Decision] = {}
         for node, those in sorted(places.items()):

@@ -21,6 +21,7 @@ from slurm_gpucost.domain.evidence import NodeEvent
 from slurm_gpucost.domain.inventory import Outage
 from slurm_gpucost.domain.outages import cut, disjoint, outages
 from slurm_gpucost.domain.units import MS
+from slurm_gpucost.services import accounts
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.identity import uid_of
@@ -51,13 +52,18 @@ class _Group(NamedTuple):
     ran_ms: int
 
 
-def held(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> list[Held]:
-    """All that the accounting knows to be held in [start_ms, end_ms), suspended time too; each device-ms once."""
-    return _Question(settings, queries, start_ms, end_ms).answer()
+def held(settings: Settings, queries: Queries, start_ms: int, end_ms: int, known_ms: int | None = None) -> list[Held]:
+    """All that the accounting knows to be held in [start_ms, end_ms), suspended time too; each device-ms once.
+
+    Classes of accounts are as they are at ``known_ms``, else at the start.
+    """
+    return _Question(settings, queries, start_ms, end_ms, start_ms if known_ms is None else known_ms).answer()
 
 
 class _Question:
-    def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> None:
+    def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, known_ms: int) -> None:
+        self.classes: dict[tuple[str, str], str] = {}
+        self.accounts, self.known_ms = accounts.known(settings), known_ms
         self.billing, self.cluster, self.queries = settings.billing, settings.cluster, queries
         self.start_ms, self.end_ms = start_ms, end_ms
         lengths = {rule.shorter_than_seconds for rule in self.billing.rules if rule.shorter_than_seconds}
@@ -169,8 +175,15 @@ class _Question:
         row = self.rows[group.holder]
         return Facts(
             state=row["state"], cause=self._cause(row), attempt=row["run"], qos=row["qos"], partition=row["partition"],
-            outage=group.outage, reservation=row["reservation"], elapsed_ms=group.ran_ms,
+            account_class=self._class(row["cluster"], row["account"]), outage=group.outage,
+            reservation=row["reservation"], elapsed_ms=group.ran_ms,
         )  # fmt: skip
+
+    def _class(self, cluster: str, account: str) -> str:
+        if (cluster, account) not in self.classes:
+            facts = self.accounts.facts_at(cluster, account, self.known_ms)
+            self.classes[cluster, account] = str(facts["class"].value)
+        return self.classes[cluster, account]
 
     def _cause(self, row: Row) -> str:
         if row["suspended"]:
@@ -201,8 +214,10 @@ class _Question:
 class Decider:
     """Decides on attempts one by one, as :func:`held` does on sums of leases."""
 
-    def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, attempts: Iterable[Row]):
-        self._question = _Question(settings, queries, start_ms, end_ms)
+    def __init__(
+        self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, known_ms: int, attempts: Iterable[Row]
+    ):
+        self._question = _Question(settings, queries, start_ms, end_ms, known_ms)
         self._question.rows = dict(enumerate(attempts))
         self.outages = self._question._outages
         """(cluster, node) -> its outages, in order and disjoint."""

@@ -31,7 +31,7 @@ def showback(settings: Settings, queries: Queries, month: str, now_ms: int) -> l
     """
     looked = [row["at_ms"] for row in queries.ask("last_polls") if row["witness"] == "sacct" and row["at_ms"]]
     held: defaultdict[str, defaultdict[Holder, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
-    for charge in bill.charges(settings, queries, bill.priced_parts(settings, queries, month)):
+    for charge in bill.charges(settings, queries, bill.priced_parts(settings, queries, month), month):
         held[charge.key.sku][charge.cluster, charge.account, charge.key.user] += charge.held
     found: list[dict[str, Any]] = []
     for pool in settings.pools:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.costing.accounts import AccountClass, Told
 from slurm_gpucost.costing.bands import Band
 from slurm_gpucost.costing.capital import Asset
 from slurm_gpucost.costing.exact import number_text
@@ -88,6 +89,22 @@ def blocked_inputs(pools: Iterable[Pool]) -> dict[str, str]:
         for setting in BLOCKED
         if (value := getattr(sku.blocking, setting.key.removeprefix("blocked_")))
     }
+
+
+def account_inputs(classes: Mapping[str, AccountClass], accounts: Iterable[Told]) -> dict[str, str]:
+    """Rate classes and what is said of accounts as key -> text; an account by name, for its place may change."""
+    found = {f"classes.{name}": ", ".join(f"{key} {_said(value)}" for key, value in one._asdict().items()
+             if key != "name" and value != "") for name, one in classes.items()}  # fmt: skip
+    for one in accounts:
+        key = ".".join(filter(None, ("accounts", one.cluster, one.account)))
+        since = f"from {_utc(one.from_ms)}" if one.from_ms else "always"
+        told = f"{since}: {', '.join(f'{field} {_said(value)}' for field, value in one.values.items())}"
+        found[key] = f"{found[key]}; {told}" if key in found else told
+    return found
+
+
+def _said(value: str | bool | Fraction) -> str:
+    return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else number_text(value)
 
 
 def _plain(value: Any) -> str:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.domain.globs import intersect
+from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
@@ -117,7 +118,9 @@ class _Reader:
         return values
 
     def settings(self, data: dict[str, Any]) -> Settings:
-        top = self.read(data, TOP, "", (*SECTIONS, "billing", "rules", "outages", "free", "pools"))
+        top = self.read(
+            data, TOP, "", (*SECTIONS, "billing", "rules", "outages", "free", "classes", "accounts", "pools")
+        )
         parts = {
             name: self.read(self.table(data.get(name, {}), name), settings, f"{name}.")
             for name, settings in SECTIONS.items()
@@ -134,6 +137,8 @@ class _Reader:
         told = self.read(self.table(data.get("billing", {}), "billing"), BILLING, "billing.")
         billing = billing_of(self, told, data, zone)
         free = tuple(free_of(self, data, pools))
+        classes = classes_of(self, data)
+        accounts = tuple(accounts_of(self, data, classes, zone))
         if self.faults:
             raise ConfigError(*self.faults)
         accounting, controller, nvml = parts["accounting"], parts["controller"], parts["nvml"]
@@ -164,6 +169,8 @@ class _Reader:
             pools=pools,
             billing=billing,
             free=free,
+            classes=classes,
+            accounts=accounts,
         )
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
@@ -9,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.costing.accounts import AccountClass, Told
 from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.policy import Rule
 from slurm_gpucost.costing.pools import PoolCosts
@@ -122,6 +124,8 @@ class Settings:
     pools: tuple[Pool, ...]
     billing: Billing
     free: tuple[Allotment, ...]
+    classes: Mapping[str, AccountClass]
+    accounts: tuple[Told, ...]
 
     def sku_for(self, gres_type: str, model: str | None) -> tuple[Pool, Sku] | None:
         """The pool and SKU of a device: by its NVML name, else by GRES type; '' means the only SKU if there is one."""

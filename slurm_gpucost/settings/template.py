@@ -13,6 +13,7 @@ from typing import Any
 
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import decimal_text
+from slurm_gpucost.settings.accounts import ACCOUNT, CLASS
 from slurm_gpucost.settings.billing import BILLING, OUTAGE, RULE
 from slurm_gpucost.settings.blocked import BLOCKED
 from slurm_gpucost.settings.catalogue import (
@@ -143,6 +144,7 @@ def reference() -> str:
     ]
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE), ("[[free]]", FREE)]
+    tables += [("[classes.NAME]", CLASS), ("[[accounts]]", ACCOUNT)]
     tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", (*SKU, *BLOCKED))]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]

@@ -59,6 +59,14 @@ def test_one_line_by_hand() -> None:
             "period_end": "2026-11-01T00:00:00+05:30",
             "status": "provisional",
             "currency": "EUR",
+            "class": "internal",
+            "class_label": "",
+            "contact": "",
+            "tax_id": "",
+            "tax_exempt": False,
+            "net_total": "3.70",
+            "tax_rate": "0",
+            "tax_total": "0.00",
             "total": "3.70",
             "lines": [
                 {

@@ -30,7 +30,8 @@ LINES = [
 INVOICE: dict[str, Any] = {
     "kind": "invoice", "cluster": "t", "account": "physics", "period_start": "2026-10-01T00:00:00+05:30",
     "period_end": "2026-11-01T00:00:00+05:30", "status": "provisional", "currency": "INR", "total": "714.55",
-    "lines": LINES,
+    "class": "internal", "class_label": "", "contact": "", "tax_id": "", "tax_exempt": False, "net_total": "714.55",
+    "tax_rate": "0", "tax_total": "0.00", "lines": LINES,
 }  # fmt: skip
 STATEMENT = {**INVOICE, "kind": "statement", "user": "bob", "total": "2.14", "lines": LINES[3:]}
 
@@ -94,6 +95,21 @@ def test_report_in_minutes_and_seconds() -> None:
 def test_invoice_and_statement(golden: Golden) -> None:
     golden("invoice", invoice.page(INVOICE))
     golden("statement", invoice.page(STATEMENT))
+
+
+def test_an_invoice_of_another_class_with_tax(golden: Golden) -> None:
+    on_top = {**LINES[0], "item": "surcharge", "rule": "class partner: 25 % surcharge", "held_gpu_hours": "0.000000"}
+    made = {
+        **INVOICE, "class": "partner", "class_label": "Partner universities", "contact": "ap@uni.example",
+        "tax_id": "DE1",
+        "lines": [*LINES, {**on_top, "unit_price": "0.142425", "amount": "178.10"}], "net_total": "892.65",
+        "tax_rate": "0.19", "tax_total": "169.60", "total": "1062.25",
+    }  # fmt: skip
+    golden("invoice_taxed", invoice.page(made))
+    exempt = invoice.page({**made, "tax_exempt": True, "tax_rate": "0", "tax_total": "0.00", "total": "892.65"})
+    long = {**on_top, "rule": "class campus: 20 % subsidy, paid by the vice president for research and innovation"}
+    assert f" {long['rule']} " in invoice.page({**INVOICE, "lines": [long]})
+    assert "Tax:      exempt\n" in exempt and "Tax 19 %" not in exempt and "Net total" not in exempt
 
 
 def test_the_total_stands_under_the_amounts() -> None:

@@ -86,14 +86,20 @@ def test_what_is_taken_out_of_the_ledger_is_missed(
     assert named in {one["what"] for one in audited(recorded, copied)["differences"]}
 
 
+def more(invoice: dict[str, Any], amount: Decimal) -> None:
+    """As if so much more were charged."""
+    for key in ("net_total", "total"):
+        invoice[key] = str(Decimal(invoice[key]) + amount)
+
+
 def lose_a_line(invoices: Invoices) -> None:
     lost = invoices[0]["lines"].pop(0)
-    invoices[0]["total"] = str(Decimal(invoices[0]["total"]) - Decimal(lost["amount"]))
+    more(invoices[0], -Decimal(lost["amount"]))
 
 
 def double_a_line(invoices: Invoices) -> None:
     invoices[0]["lines"].append(invoices[0]["lines"][0])
-    invoices[0]["total"] = str(Decimal(invoices[0]["total"]) + Decimal(invoices[0]["lines"][0]["amount"]))
+    more(invoices[0], Decimal(invoices[0]["lines"][0]["amount"]))
 
 
 def to_another_account(invoices: Invoices) -> None:
@@ -107,7 +113,7 @@ def a_cent_more(invoices: Invoices) -> None:
 def ten_more(invoices: Invoices) -> None:
     line = invoices[0]["lines"][0]
     line["amount"] = str(Decimal(line["amount"]) + 10)
-    invoices[0]["total"] = str(Decimal(invoices[0]["total"]) + 10)
+    more(invoices[0], Decimal(10))
 
 
 @pytest.mark.parametrize(
@@ -124,6 +130,90 @@ def test_an_invoice_that_is_not_what_was_used_is_named(
     recorded: Settings, change: Callable[[Invoices], None], named: set[str]
 ) -> None:
     assert {one["what"] for one in audited(recorded, recorded.ledger, change)["differences"]} >= named
+
+
+@pytest.fixture(scope="module")
+def classed(recorded: Settings) -> Settings:
+    """The recording with all of its accounts in a class of their own."""
+    path = recorded.path.with_name("classed.toml")
+    with open_queries(recorded) as queries:
+        accounts = {one["account"] for one in bill(recorded, queries, MONTH)}
+    entries = "".join(f'[[accounts]]\nname = "{name}"\nclass = "partner"\n' for name in sorted(accounts))
+    said = f"\n[classes.partner]\nsurcharge = 0.25\ntax = 0.19\n{entries}"
+    path.write_text(recorded.path.read_text() + said)
+    return load(path)
+
+
+def test_surcharge_and_tax_stand_apart_from_the_balance(recorded: Settings, classed: Settings) -> None:
+    plain, answer = audited(recorded, recorded.ledger), audited(classed, classed.ledger)
+    assert answer["differences"] == []
+    for before, after in zip(plain["pools"], answer["pools"], strict=True):
+        same = ("cost", "attributed", "recovery_difference")
+        assert [after[name] for name in same] == [before[name] for name in same]
+        assert abs(Fraction(after["charged"]) - Fraction(before["charged"])) < Fraction(1, 10), "but for cents"
+
+
+def _surcharge(invoices: Invoices) -> dict[str, Any]:
+    return next(line for one in invoices for line in one["lines"] if line["item"] == "surcharge")
+
+
+def a_surcharge_that_grew(invoices: Invoices) -> None:
+    line = _surcharge(invoices)
+    line["amount"] = str(Decimal(line["amount"]) + 10)
+    more(next(one for one in invoices if line in one["lines"]), Decimal(10))
+
+
+def a_surcharge_of_another_part(invoices: Invoices) -> None:
+    _surcharge(invoices)["unit_price"] = "9.9999"
+
+
+def no_surcharge(invoices: Invoices) -> None:
+    for one in invoices:
+        for line in [line for line in one["lines"] if line["item"] == "surcharge"]:
+            one["lines"].remove(line)
+            more(one, -Decimal(line["amount"]))
+
+
+def a_surcharge_twice(invoices: Invoices) -> None:
+    line = _surcharge(invoices)
+    owner = next(one for one in invoices if line in one["lines"])
+    owner["lines"].append(line)
+    more(owner, Decimal(line["amount"]))
+
+
+def more_tax(invoices: Invoices) -> None:
+    for key in ("tax_total", "total"):
+        invoices[0][key] = str(Decimal(invoices[0][key]) + Decimal("0.01"))
+
+
+def no_tax(invoices: Invoices) -> None:
+    invoices[0] |= {"tax_rate": "0", "tax_total": "0.00", "total": invoices[0]["net_total"]}
+
+
+def another_class(invoices: Invoices) -> None:
+    invoices[0]["class"] = "internal"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (a_surcharge_that_grew, {"surcharge"}),
+        (a_surcharge_of_another_part, {"surcharge"}),
+        (no_surcharge, {"surcharge"}),
+        (a_surcharge_twice, {"surcharge"}),
+        (more_tax, {"tax"}),
+        (no_tax, {"tax"}),
+        (another_class, {"tax"}),
+        (ten_more, {"line"}),
+        (a_cent_more, {"invoice"}),
+    ],
+)
+def test_a_changed_surcharge_or_tax_is_named(
+    classed: Settings, change: Callable[[Invoices], None], named: set[str]
+) -> None:
+    found = {one["what"] for one in audited(classed, classed.ledger, change)["differences"]}
+    assert found >= named
+    assert "charge" not in found, "what was used is on its lines all the same"
 
 
 def test_the_command_says_so_by_its_exit_code(recorded: Settings, copied: Path) -> None:

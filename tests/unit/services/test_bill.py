@@ -140,3 +140,51 @@ def test_the_derivation_names_file_and_key_and_holds_no_float(settings: Settings
     sources = [source for d in made for step in d["steps"] for source in step["sources"]]
     assert {"file": str(settings.path), "key": "pools.main.skus.a100.purchase_price"} in sources
     assert not any(isinstance(step["value"], float | Fraction) for d in made for step in d["steps"])
+
+
+def test_a_class_that_changes_within_a_month_holds_from_the_next(settings: Settings) -> None:
+    """Facts are those at the beginning of the month in the site's zone, for pools of other zones, too."""
+    said = """
+[classes.partner]
+surcharge = 0.25
+[[accounts]]
+name = "lab"
+since = SINCE
+class = "partner"
+"""
+    text = settings.path.read_text()
+    both = [row(quantity=HOUR), row(quantity=HOUR, gres_type="h100")]
+    classes = {}
+    for since in ("2026-09-30", "2026-10-01", "2026-10-02"):
+        settings.path.write_text(text + said.replace("SINCE", since))
+        (invoice,) = bill(load(settings.path), Recorded({None: both}), "2026-10")
+        classes[since] = invoice["class"], [line["sku"] for line in invoice["lines"] if line["item"] == "surcharge"]
+    partner = ("partner", ["h100", "a100"])
+    assert classes == {"2026-09-30": partner, "2026-10-01": partner, "2026-10-02": ("internal", [])}
+
+
+def test_a_rule_can_ask_for_the_class(settings: Settings) -> None:
+    """In both parts of a month in which a price changes, as at its beginning, in each pool's zone."""
+    said = """
+[classes.partner]
+[[rules]]
+name = "partners are free"
+factor = 0
+account_class = "partner"
+[[rules]]
+name = "all else"
+factor = 1
+[[accounts]]
+name = "lab"
+since = 2026-10-01
+class = "partner"
+[[accounts]]
+name = "ops"
+since = 2026-10-02
+class = "partner"
+"""
+    settings.path.write_text(settings.path.read_text() + said)
+    rows = [row(account=account, gres_type=kind) for account in ("lab", "ops") for kind in ("a100", "h100")]
+    lab, ops = bill(load(settings.path), Recorded({None: rows}), "2026-10")
+    assert {(line["item"], line["rule"]) for line in lab["lines"]} == {("waived", "partners are free (rule 1)")}
+    assert {(line["item"], line["rule"]) for line in ops["lines"]} == {("usage", "all else (rule 2)")}

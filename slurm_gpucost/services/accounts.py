@@ -1,0 +1,47 @@
+"""What is known of accounts for billing, at a moment."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from slurm_gpucost.costing.accounts import Accounts
+from slurm_gpucost.domain.errors import UsageError
+from slurm_gpucost.settings import Settings
+
+
+def known(settings: Settings) -> Accounts:
+    """All that any source says."""
+    return Accounts(settings.accounts)
+
+
+def listed(
+    settings: Settings, used: Iterable[Mapping[str, Any]], at_ms: int, account: str | None = None
+) -> list[dict[str, Any]]:
+    """The facts of each account that has ``used`` something or that the config names.
+
+    ``used`` are rows of the query ``accounts``. What the config says of an account on all clusters is shown on those
+    where it is used, else on the site's own.
+    Raises UsageError for an account that is neither.
+    """
+    facts = known(settings)
+    places = {(row["cluster"], row["account"]) for row in used}
+    seen = {name for _, name in places}
+    places |= {(cluster or settings.cluster, name) for cluster, name in facts.names() if cluster or name not in seen}
+    if account is not None and account not in {name for _, name in places}:
+        near = difflib.get_close_matches(account, {name for _, name in places}, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"-A {account}: neither the ledger nor the config knows such an account{hint}")
+    return [
+        {
+            "cluster": cluster,
+            "account": name,
+            "facts": [
+                {"field": field, "value": fact.value, "source": fact.where}
+                for field, fact in facts.facts_at(cluster, name, at_ms).items()
+            ],
+        }
+        for cluster, name in sorted(places)
+        if account in (None, name)
+    ]
