@@ -149,7 +149,7 @@ def lose_what_was_blocked(invoices: list[dict[str, Any]]) -> None:
     for one in invoices:
         lost = [line for line in one["lines"] if line["item"] == "blocked"]
         one["lines"] = [line for line in one["lines"] if line not in lost]
-        one["total"] = str(Decimal(one["total"]) - sum(Decimal(line["amount"]) for line in lost))
+        one["total"] = one["net_total"] = str(Decimal(one["total"]) - sum(Decimal(line["amount"]) for line in lost))
 
 
 def test_a_blocked_line_that_is_gone_is_missed(tmp_path: Path) -> None:
