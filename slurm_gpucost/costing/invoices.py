@@ -7,7 +7,7 @@ cents by largest remainder. A statement shows one user's lines of it, so stateme
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -23,6 +23,16 @@ HOURS_DECIMALS = 6
 USAGE, BLOCKED, WAIVED, FREE = "usage", "blocked", "waived", "free"
 """Kinds of lines: what is billed of held time; of blocked time; what is not, a line at price 0; what an allotment takes
 off."""
+ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY = "energy", "host_energy", "imputed_energy", "waived_energy"
+"""Kinds of lines of energy, in kWh at the site's meter: as the devices' counters say; of their hosts, as stated; of
+time that nobody measured, by a rule; and what is not billed of all three, at price 0."""
+UNITS = {
+    **dict.fromkeys((USAGE, BLOCKED, WAIVED, FREE), HOUR_MS),
+    **dict.fromkeys((ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY), 1),
+}
+"""By kind: how much of a quantity the unit price is for. Device-ms are priced by the hour, kWh by the kWh."""
+ENERGY_DECIMALS = 6
+GRAMS_PER_KG = 1000
 NIL = Fraction(0)
 NO_ROUNDING = Rounding()
 Allotments = Callable[[str, str], Sequence[Free]]
@@ -41,7 +51,7 @@ class LineKey(NamedTuple):
     rule: str
     """The row of the billing rules that made it, by name and number."""
     unit_price: Decimal
-    """Posted, per GPU-hour."""
+    """Posted, per GPU-hour; of energy the tariff's, per kWh."""
 
 
 class Charge(NamedTuple):
@@ -51,7 +61,7 @@ class Charge(NamedTuple):
     account: str
     key: LineKey
     quantity: Fraction
-    """What is billed, in device-ms, exact."""
+    """What is billed, exact: device-ms, of energy kWh."""
     held: Fraction
     """The device-ms that were held for it: rounding adds to the quantity, not to this."""
 
@@ -70,6 +80,8 @@ class Priced:
     period: Period
     prices: Mapping[str, Decimal]
     """Posted price per GPU-hour, by SKU."""
+    rate_parts: int = 1
+    """2: they bear no energy, which is billed as measured."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,8 @@ class Terms:
     """The period as cut in the site's zone."""
     rounding: Rounding = NO_ROUNDING
     free: Allotments = lambda _cluster, _account: ()
+    grams_per_kwh: Mapping[str, Fraction] = field(default_factory=dict)
+    """CO2e of a kWh at the site's meter, by pool; pools that do not state it are not there."""
 
 
 def lines_of(charges: Iterable[Charge], terms: Terms) -> dict[tuple[str, str], dict[LineKey, Line]]:
@@ -111,7 +125,7 @@ def _free(lines: Mapping[LineKey, Line], allotments: Sequence[Free]) -> Iterator
     owed = [
         FreeLine(key, key.user, key.sku, line.quantity, Fraction(key.unit_price))
         for key, line in lines.items()
-        if key.kind != WAIVED
+        if key.kind == USAGE
     ]
     sums: dict[LineKey, Fraction] = {}
     for one in used(owed, allotments) if allotments else ():
@@ -123,7 +137,7 @@ def _free(lines: Mapping[LineKey, Line], allotments: Sequence[Free]) -> Iterator
 
 def amount(key: LineKey, quantity: Fraction) -> Fraction:
     """What a quantity of a line costs, exact."""
-    return quantity * Fraction(key.unit_price) / HOUR_MS
+    return quantity * Fraction(key.unit_price) / UNITS[key.kind]
 
 
 def invoices(charges: Iterable[Charge], terms: Terms) -> list[dict[str, Any]]:
@@ -144,8 +158,10 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
             "user": key.user,
             "item": key.kind,
             "rule": key.rule,
-            "gpu_hours": decimal_text(line.quantity / HOUR_MS, HOURS_DECIMALS),
+            "gpu_hours": decimal_text(NIL if is_energy(key.kind) else line.quantity / HOUR_MS, HOURS_DECIMALS),
             "held_gpu_hours": decimal_text(line.held / HOUR_MS, HOURS_DECIMALS),
+            "kwh": decimal_text(line.quantity, ENERGY_DECIMALS) if is_energy(key.kind) else None,
+            "kg_co2e": _emitted(key, line, terms),
             "unit_price": str(key.unit_price),
             "amount": money(cents, terms.minor_unit),
             "period_start": period.start_iso,
@@ -163,8 +179,30 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
         "status": "provisional",
         "currency": terms.currency,
         "total": money(total, terms.minor_unit),
+        **_energy_of(lines),
         "lines": lines,
     }
+
+
+def is_energy(kind: str) -> bool:
+    """Whether lines of a kind are in kWh."""
+    return UNITS[kind] == 1
+
+
+def _emitted(key: LineKey, line: Line, terms: Terms) -> str | None:
+    if not is_energy(key.kind) or key.pool not in terms.grams_per_kwh:
+        return None
+    return decimal_text(line.quantity * terms.grams_per_kwh[key.pool] / GRAMS_PER_KG, ENERGY_DECIMALS)
+
+
+def _energy_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
+    """Energy and emissions of lines as these show them, so that statements add up to invoices; None: there are none."""
+    lines = list(lines)
+    found: dict[str, str | None] = {}
+    for name, key in (("energy_kwh", "kwh"), ("kg_co2e", "kg_co2e")):
+        shown = [Fraction(line[key]) for line in lines if line[key] is not None]
+        found[name] = decimal_text(sum(shown, NIL), ENERGY_DECIMALS) if shown else None
+    return found
 
 
 def _bounds(terms: Terms, pools: set[str]) -> Period:
@@ -188,6 +226,7 @@ def statement(invoice: Mapping[str, Any], user: str) -> dict[str, Any] | None:
         "kind": "statement",
         "user": user,
         "total": decimal_text(total, digits),
+        **_energy_of(lines),
         "lines": lines,
     }
 

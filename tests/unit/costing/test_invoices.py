@@ -60,6 +60,8 @@ def test_one_line_by_hand() -> None:
             "status": "provisional",
             "currency": "EUR",
             "total": "3.70",
+            "energy_kwh": None,
+            "kg_co2e": None,
             "lines": [
                 {
                     "pool": "in",
@@ -69,6 +71,8 @@ def test_one_line_by_hand() -> None:
                     "rule": "held time (rule 6)",
                     "gpu_hours": "3.000000",
                     "held_gpu_hours": "3.000000",
+                    "kwh": None,
+                    "kg_co2e": None,
                     "unit_price": "1.2345",
                     "amount": "3.70",
                     "period_start": "2026-10-01T00:00:00+05:30",
