@@ -272,9 +272,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     place = tmp_path_factory.mktemp("energy") / "demo"
     demo.run(place, io.StringIO())
     text = (place / "gpucost.toml").read_text()
-    assert text.count("rate_parts = 1") == 1
-    text = text.replace("rate_parts = 1", "rate_parts = 2").replace("host_watts_per_gpu = 0", "host_watts_per_gpu = 99")
-    (place / "gpucost.toml").write_text(text)
+    head, pool, rest = text.partition("\n[pools.main]\n")
+    assert pool
+    (place / "gpucost.toml").write_text(f"{head}{pool}rate_parts = 2\nhost_watts_per_gpu = 99\n{rest}")
     return load(place / "gpucost.toml")
 
 
