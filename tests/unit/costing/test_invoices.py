@@ -176,7 +176,7 @@ def test_an_allotment_takes_off_hours_and_no_energy() -> None:
     (invoice,) = invoices([held("ann", 3 * HOUR), Charge("c", "lab", energy, Fraction(10), Fraction(0))], free)
     assert [(line["item"], line["kwh"], line["amount"]) for line in invoice["lines"]] == [
         ("energy", "10.000000", "2.00"),
-        ("free", None, "-3.70"),
         ("usage", None, "3.70"),
+        ("free", None, "-3.70"),
     ]
     assert (invoice["total"], invoice["energy_kwh"], invoice["kg_co2e"]) == ("2.00", "10.000000", None)
