@@ -125,7 +125,7 @@ def _free(lines: Mapping[LineKey, Line], allotments: Sequence[Free]) -> Iterator
     owed = [
         FreeLine(key, key.user, key.sku, line.quantity, Fraction(key.unit_price))
         for key, line in lines.items()
-        if key.kind == USAGE
+        if key.kind in (USAGE, BLOCKED)
     ]
     sums: dict[LineKey, Fraction] = {}
     for one in used(owed, allotments) if allotments else ():
