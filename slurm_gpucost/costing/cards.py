@@ -22,6 +22,8 @@ class Card:
     currency: str
     prices: Mapping[str, Decimal]
     """Per GPU-hour, by SKU."""
+    rate_parts: int = 1
+    """2: these prices bear no energy, which is billed as measured."""
 
 
 class Segment(NamedTuple):

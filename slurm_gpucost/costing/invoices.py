@@ -8,7 +8,7 @@ of the net total, once, and rounded half up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -26,6 +26,18 @@ HOURS_DECIMALS, PRICE_DECIMALS = 6, 4
 USAGE, BLOCKED, WAIVED, FREE, SURCHARGE = "usage", "blocked", "waived", "free", "surcharge"
 """Kinds of lines: what is billed of held time; of blocked time; what is not, a line at price 0; what an allotment takes
 off; what the account's class puts on top of what is then left, or takes off it."""
+ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY = "energy", "host_energy", "imputed_energy", "waived_energy"
+ENERGY_SURCHARGE = "energy_surcharge"
+"""Kinds of lines of energy, in kWh at the site's meter: as the devices' counters say; of their hosts, as stated; of
+time that nobody measured, by a rule; what is not billed of all three, at price 0; and what the account's class adds."""
+UNITS = {
+    **dict.fromkeys((USAGE, BLOCKED, WAIVED, FREE, SURCHARGE), HOUR_MS),
+    **dict.fromkeys((ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY, ENERGY_SURCHARGE), 1),
+}
+"""By kind: how much of a quantity the unit price is for. Device-ms are priced by the hour, kWh by the kWh."""
+SURCHARGES = (SURCHARGE, ENERGY_SURCHARGE)
+ENERGY_DECIMALS = 6
+GRAMS_PER_KG = 1000
 NIL = Fraction(0)
 NO_ONE = Holder()
 NO_ROUNDING = Rounding()
@@ -49,7 +61,7 @@ class LineKey(NamedTuple):
     rule: str
     """The row of the billing rules that made it, by name and number."""
     unit_price: Decimal
-    """Posted, per GPU-hour."""
+    """Posted, per GPU-hour; of energy the tariff's, per kWh."""
 
 
 class Charge(NamedTuple):
@@ -59,7 +71,7 @@ class Charge(NamedTuple):
     account: str
     key: LineKey
     quantity: Fraction
-    """What is billed, in device-ms, exact."""
+    """What is billed, exact: device-ms, of energy kWh."""
     held: Fraction
     """The device-ms that were held for it: rounding adds to the quantity, not to this."""
 
@@ -78,6 +90,8 @@ class Priced:
     period: Period
     prices: Mapping[str, Decimal]
     """Posted price per GPU-hour, by SKU."""
+    rate_parts: int = 1
+    """2: they bear no energy, which is billed as measured."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,8 @@ class Terms:
     free: Allotments = lambda _cluster, _account: ()
     holder: Callable[[str, str], Holder] = lambda _cluster, _account: NO_ONE
     """(cluster, account) -> what is known of it."""
+    grams_per_kwh: Mapping[str, Fraction] = field(default_factory=dict)
+    """CO2e of a kWh at the site's meter, by pool; pools that do not state it are not there."""
 
 
 def lines_of(charges: Iterable[Charge], terms: Terms) -> dict[tuple[str, str], dict[LineKey, Line]]:
@@ -122,7 +138,7 @@ def _free(lines: Mapping[LineKey, Line], allotments: Sequence[Free]) -> Iterator
     owed = [
         FreeLine(key, key.user, key.sku, line.quantity, Fraction(key.unit_price))
         for key, line in lines.items()
-        if key.kind != WAIVED
+        if key.kind in (USAGE, BLOCKED)
     ]
     sums: dict[LineKey, Fraction] = {}
     for one in used(owed, allotments) if allotments else ():
@@ -138,7 +154,8 @@ def _surcharge(lines: Mapping[LineKey, Line], holder: Holder) -> Iterator[tuple[
     for key, line in lines.items() if holder.of.surcharge else ():
         if key.unit_price:
             price = exact_decimal(Fraction(key.unit_price) * holder.of.surcharge, PRICE_DECIMALS)
-            on_top = key._replace(kind=SURCHARGE, rule=holder.of.rule, unit_price=price)
+            kind = ENERGY_SURCHARGE if is_energy(key.kind) else SURCHARGE
+            on_top = key._replace(kind=kind, rule=holder.of.rule, unit_price=price)
             sums[on_top] = sums.get(on_top, NIL) + line.quantity
     for key in sorted(sums):
         if sums[key]:
@@ -147,7 +164,7 @@ def _surcharge(lines: Mapping[LineKey, Line], holder: Holder) -> Iterator[tuple[
 
 def amount(key: LineKey, quantity: Fraction) -> Fraction:
     """What a quantity of a line costs, exact."""
-    return quantity * Fraction(key.unit_price) / HOUR_MS
+    return quantity * Fraction(key.unit_price) / UNITS[key.kind]
 
 
 def invoices(charges: Iterable[Charge], terms: Terms) -> list[dict[str, Any]]:
@@ -170,8 +187,10 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
             "user": key.user,
             "item": key.kind,
             "rule": key.rule,
-            "gpu_hours": decimal_text(line.quantity / HOUR_MS, HOURS_DECIMALS),
+            "gpu_hours": decimal_text(NIL if is_energy(key.kind) else line.quantity / HOUR_MS, HOURS_DECIMALS),
             "held_gpu_hours": decimal_text(line.held / HOUR_MS, HOURS_DECIMALS),
+            "kwh": decimal_text(line.quantity, ENERGY_DECIMALS) if is_energy(key.kind) else None,
+            "kg_co2e": _emitted(key, line, terms),
             "unit_price": str(key.unit_price),
             "amount": money(cents, terms.minor_unit),
             "period_start": period.start_iso,
@@ -197,6 +216,7 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
         "tax_rate": number_text(holder.tax),
         "tax_total": money(tax, terms.minor_unit),
         "total": money(net + tax, terms.minor_unit),
+        **_energy_of(lines),
         "lines": lines,
     }
 
@@ -204,6 +224,27 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
 def tax_of(net: int, holder: Holder) -> int:
     """Tax on a net total, both in the smallest unit, rounded half up."""
     return round_half_up(net * holder.tax)
+
+
+def is_energy(kind: str) -> bool:
+    """Whether lines of a kind are in kWh."""
+    return UNITS[kind] == 1
+
+
+def _emitted(key: LineKey, line: Line, terms: Terms) -> str | None:
+    if not is_energy(key.kind) or key.kind in SURCHARGES or key.pool not in terms.grams_per_kwh:
+        return None
+    return decimal_text(line.quantity * terms.grams_per_kwh[key.pool] / GRAMS_PER_KG, ENERGY_DECIMALS)
+
+
+def _energy_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
+    """Energy and emissions of lines as these show them, so that statements add up to invoices; None: there are none."""
+    lines = list(lines)
+    found: dict[str, str | None] = {}
+    for name, key in (("energy_kwh", "kwh"), ("kg_co2e", "kg_co2e")):
+        shown = [Fraction(line[key]) for line in lines if line[key] is not None and line["item"] not in SURCHARGES]
+        found[name] = decimal_text(sum(shown, NIL), ENERGY_DECIMALS) if shown else None
+    return found
 
 
 def _bounds(terms: Terms, pools: set[str]) -> Period:
@@ -227,6 +268,7 @@ def statement(invoice: Mapping[str, Any], user: str) -> dict[str, Any] | None:
         "kind": "statement",
         "user": user,
         "total": decimal_text(total, digits),
+        **_energy_of(lines),
         "lines": lines,
     }
 

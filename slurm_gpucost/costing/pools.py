@@ -66,6 +66,8 @@ class PoolCosts:
     """Percentages by SKU, for the key ``fixed``: of a cost item by its name, of all others by ''."""
     fiscal_month: int = 1
     """The month in which a year begins."""
+    rate_parts: int = 1
+    """1: the price of an hour bears energy at rated power; 2: it bears none, for energy is billed as measured."""
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
     """Of assets by ``asset:TAG``, of ``item:NAME`` and ``interest:NAME``, and of the ``tariff``."""
 

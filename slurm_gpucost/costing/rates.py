@@ -49,13 +49,11 @@ class Derivation:
 def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Derivation:
     """The rate of a SKU of the pool from ``first_day`` on."""
     devices = costs.of(sku)
-    pool, key = f"pools.{costs.pool}", f"pools.{costs.pool}.skus.{sku}"
+    key = f"pools.{costs.pool}.skus.{sku}"
     year = f"{currency}/year"
     count = Source(f"{key}.devices")
     found = list(yearly(costs, sku, first_day))
-    kwh = energy_kwh(costs, sku, HOURS_PER_YEAR)
-    price = mean_price(costs, first_day)
-    energy = kwh * price
+    energy, drawn = _energy(costs, sku, first_day, year)
     annual = sum((part.amount for part in found), Fraction(0)) + energy
     capacity = Fraction(devices.count * HOURS_PER_YEAR)
     hours, spread = _hours(costs, devices, capacity)
@@ -64,14 +62,7 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
     steps = [
         Step("Devices", "devices", Fraction(devices.count), "devices", (count,)),
         *(Step(part.label, part.formula, part.amount, year, part.sources) for part in found),
-        Step(
-            "Energy drawn",
-            f"devices x nameplate_watts / 1000 x {HOURS_PER_YEAR} h x pue",
-            kwh,
-            "kWh/year",
-            (count, Source(f"{key}.nameplate_watts"), Source(f"{pool}.pue")),
-        ),
-        Step("Energy", _energy(costs, price), energy, year, costs.sources.get("tariff", ())),
+        *drawn,
         Step("Annual cost", "sum of the above", annual, year),
         Step("Annual capacity", f"devices x {HOURS_PER_YEAR} h", capacity, "GPU-hours/year", (count,)),
         *spread,
@@ -84,6 +75,8 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
         ),
     ]
     notes = tuple(part.note for part in found if part.note)
+    if costs.rate_parts == 2:
+        notes += ("energy is not in this price: it is billed beside it, by the kWh, as measured",)
     return Derivation(costs.pool, sku, tuple(steps), annual, capacity, rate, posted, notes)
 
 
@@ -106,7 +99,26 @@ def _hours(costs: PoolCosts, devices: Devices, capacity: Fraction) -> tuple[Frac
     return hours, [told]
 
 
-def _energy(costs: PoolCosts, price: Fraction) -> str:
+def _energy(costs: PoolCosts, sku: str, first_day: date, year: str) -> tuple[Fraction, list[Step]]:
+    """What the price of an hour bears of energy, and the steps that say so."""
+    pool, key = f"pools.{costs.pool}", f"pools.{costs.pool}.skus.{sku}"
+    if costs.rate_parts == 2:
+        told = "billed by the kWh as measured, beside the price of the hour"
+        return Fraction(0), [Step("Energy", told, Fraction(0), year, (Source(f"{pool}.rate_parts"),))]
+    kwh = energy_kwh(costs, sku, HOURS_PER_YEAR)
+    price = mean_price(costs, first_day)
+    drawn = Step(
+        "Energy drawn",
+        f"devices x nameplate_watts / 1000 x {HOURS_PER_YEAR} h x pue",
+        kwh,
+        "kWh/year",
+        (Source(f"{key}.devices"), Source(f"{key}.nameplate_watts"), Source(f"{pool}.pue")),
+    )
+    energy = kwh * price
+    return energy, [drawn, Step("Energy", _tariff_text(costs, price), energy, year, costs.sources.get("tariff", ()))]
+
+
+def _tariff_text(costs: PoolCosts, price: Fraction) -> str:
     if len(costs.tariff.versions) == 1 and len(costs.tariff.versions[0].bands) == 1:
         return "energy drawn x tariff_per_kwh"
     return f"energy drawn x {decimal_text(price, 6)}, the tariff's mean over the twelve months from then on"

@@ -16,6 +16,7 @@ from slurm_gpucost.documents.terminal import fit, safe
 FIELDS = (
     "kind", "cluster", "account", "period_start", "period_end", "status", "currency",
     "pool", "user", "sku", "item", "rule", "gpu_hours", "held_gpu_hours", "unit_price", "amount",
+    "kwh", "kg_co2e",
 )  # fmt: skip
 """Columns of the CSV: one row a line, with what its invoice says before it."""
 _LINES = [
@@ -27,6 +28,14 @@ _LINES = [
     Column("Unit price", lambda line: str(line["unit_price"]), 10, number=True),
     Column("Amount", lambda line: str(line["amount"]), 12, number=True),
 ]
+_WITH_ENERGY = [
+    *_LINES[:3],
+    Column("Item", lambda line: str(line["item"]).replace("_", " "), 14),
+    Column("Rule", lambda line: str(line["rule"]), 12),
+    Column("GPU-hours", lambda line: "" if _is_energy(line) else str(line["gpu_hours"]), 12, number=True),
+    Column("kWh", lambda line: str(line["kwh"]) if _is_energy(line) else "", 12, number=True),
+    *_LINES[5:],
+]
 _PROVISIONAL = (
     "PROVISIONAL: this period is not closed. Amounts change when the accounting does;\n"
     "running jobs count up to the last time that it was asked.\n"
@@ -35,7 +44,12 @@ _PROVISIONAL = (
 
 def _rule(line: Row) -> str:
     """What made the line; what is not billed is said to be."""
-    return str(line["rule"]) if line["item"] in ("usage", "surcharge") else f"{line['rule']}, {line['item']}"
+    told = line["item"] in ("usage", "surcharge", "energy_surcharge")
+    return str(line["rule"]) if told else f"{line['rule']}, {line['item']}"
+
+
+def _is_energy(line: Row) -> bool:
+    return line.get("kwh") is not None
 
 
 def page(invoice: Row) -> str:
@@ -50,9 +64,11 @@ def page(invoice: Row) -> str:
         ("Period", f"{invoice['period_start']} to {invoice['period_end']} (end exclusive)"),
         ("Status", invoice["status"]),
         ("Currency", f"{invoice['currency']}, {'lines ' if taxed else ''}net of tax"),
+        *([("Energy", _energy(invoice))] if invoice.get("energy_kwh") is not None else []),
     ]
     longest = max((len(_rule(line)) for line in invoice["lines"]), default=0)  # who pays a subsidy is never cut off
-    columns = [replace(one, width=max(one.width, longest)) if one.name == "Rule" else one for one in _LINES]
+    columns = _LINES if invoice.get("energy_kwh") is None else _WITH_ENERGY
+    columns = [replace(one, width=max(one.width, longest)) if one.name == "Rule" else one for one in columns]
     body = table(columns, invoice["lines"])
     ruler = body.splitlines()[1]
     amount = f"{invoice['total']} {invoice['currency']}"
@@ -79,6 +95,11 @@ def _account(invoice: Row) -> list[tuple[str, str]]:
         facts += [("Contact", invoice["contact"]), ("Tax id", invoice["tax_id"])]
         facts += [("Tax", "exempt" if invoice["tax_exempt"] else "")]
     return [(name, value) for name, value in facts if value]
+
+
+def _energy(invoice: Row) -> str:
+    emitted = f", {invoice['kg_co2e']} kg CO2e" if invoice["kg_co2e"] is not None else ""
+    return f"{invoice['energy_kwh']} kWh at the site's meter{emitted}"
 
 
 def pages(invoices: Iterable[Row]) -> str:

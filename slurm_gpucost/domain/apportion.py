@@ -62,18 +62,23 @@ def divide(total: int, held: Sequence[Holding]) -> list[tuple[Holding | None, in
         return [(None, total)]
     if len(held) == 1 and held[0].share == 1:
         return [(held[0], total), (None, 0)]
-    running = [one for one in held if not one.suspended]
-    takers = sorted(running or held, key=lambda one: one.key)
-    whole = max(Fraction(1), sum((one.share for one in takers), Fraction(0)))
     found: list[tuple[Holding | None, int]] = []
     given, upto = 0, Fraction(0)
-    for one in takers:
-        upto += one.share / whole
+    for one, portion in portions(held):
+        upto += portion
         below = floor(total * upto)
         found.append((one, below - given))
         given = below
     found.append((None, total - given))
     return found
+
+
+def portions(held: Sequence[Holding]) -> list[tuple[Holding, Fraction]]:
+    """The part of a device's energy that is each lease's, exact, in order of keys; suspended ones may have none."""
+    running = [one for one in held if not one.suspended]
+    takers = sorted(running or held, key=lambda one: one.key)
+    whole = max(Fraction(1), sum((one.share for one in takers), Fraction(0)))
+    return [(one, one.share / whole) for one in takers]
 
 
 def segments(windows: Iterable[Window], holdings: Iterable[Holding], start_ms: int, end_ms: int) -> Iterator[Segment]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from slurm_gpucost.costing import invoices as billing
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
-from slurm_gpucost.costing.invoices import SURCHARGE, LineKey, Priced, amount, lines_of
+from slurm_gpucost.costing.invoices import SURCHARGES, LineKey, Priced, amount, lines_of
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes
@@ -90,7 +90,7 @@ def _pool(
     exact: defaultdict[tuple[str, str, LineKey], Fraction] = defaultdict(Fraction)
     for owner, lines_found in billed.items():
         for key, line in lines_found.items():
-            if key.pool != pool.name or key.kind == SURCHARGE:
+            if key.pool != pool.name or key.kind in SURCHARGES:
                 continue
             uses.append(Use(key.sku, line.held, line.quantity, amount(key, Fraction(1))))
             exact[*owner, key] = amount(key, line.quantity)
@@ -99,7 +99,7 @@ def _pool(
         Line(Fraction(line["amount"]), exact[invoice["cluster"], invoice["account"], key])
         for invoice in invoices
         for line in invoice["lines"]
-        if line["pool"] == pool.name and line["item"] != SURCHARGE
+        if line["pool"] == pool.name and line["item"] not in SURCHARGES
         for key in [key_of(line, starts.get(line["period_start"], -1))]
     ]
     made = balance(costs, times, uses, lines)

@@ -12,9 +12,9 @@ from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.invoices import BLOCKED, USAGE, WAIVED, Charge, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
-from slurm_gpucost.services import accounts
+from slurm_gpucost.services import accounts, energy
 from slurm_gpucost.services.blocked import blocked_time
-from slurm_gpucost.services.quantities import Held, device_ms, held
+from slurm_gpucost.services.quantities import Held, device_ms, held, place_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import period_in, priced_segments, published
 from slurm_gpucost.settings import Settings
@@ -52,8 +52,9 @@ def terms_of(settings: Settings, parts: Mapping[tuple[str, int], Priced], month:
     def of(cluster: str, account: str) -> Holder:
         return holder(known.facts_at(cluster, account, period.start_ms), settings.classes)
 
+    grams = {pool.name: one for pool in settings.pools if (one := pool.energy.grams_per_kwh) is not None}
     return Terms(
-        settings.currency, minor_unit(settings.currency), parts, period, settings.billing.rounding, free, of
+        settings.currency, minor_unit(settings.currency), parts, period, settings.billing.rounding, free, of, grams,
     )  # fmt: skip
 
 
@@ -61,7 +62,9 @@ def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple
     """The month of each pool in its own zone, cut where its prices change, by pool and beginning."""
     cards = published(queries)
     return {
-        (pool.name, part.period.start_ms): Priced(part.period, prices)
+        (pool.name, part.period.start_ms): Priced(
+            part.period, prices, part.card.rate_parts if part.card else pool.energy.parts
+        )
         for pool in settings.pools
         for part, prices in priced_segments(settings, cards, pool, month)
     }
@@ -79,7 +82,7 @@ def charges(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int]
                 found += _of_held(one, place, start_ms, priced.prices[place[1]], USAGE)
         for sku, one in blocked_time(settings, queries, pools[pool], start_ms, priced.period.end_ms, known_ms):
             found += _of_held(one, (pool, sku), start_ms, priced.prices[sku], BLOCKED)
-    return found
+    return found + energy.charges(settings, queries, parts, known_ms)
 
 
 def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, billed_as: str) -> Iterator[Charge]:
@@ -93,14 +96,6 @@ def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, b
         if quantity:
             key = LineKey(*place, row["user"], start_ms, kind, rule, each)
             yield Charge(row["cluster"], row["account"], key, quantity, time)
-
-
-def place_of(settings: Settings, row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(pool, SKU) of a row of time; None where the config does not know it, or not how many shards make a device."""
-    if not row["share_den"]:
-        return None
-    found = settings.sku_for(row["gres_type"], row["model"])
-    return (found[0].name, found[1].name) if found else None
 
 
 def owned(rows: Rows, account: str | None, user: str | None) -> Rows:

@@ -9,7 +9,7 @@ from typing import Any
 
 from slurm_gpucost.costing.accounts import percent
 from slurm_gpucost.costing.allotment import round_half_up
-from slurm_gpucost.costing.invoices import SURCHARGE, Line, LineKey, Terms, amount, money, tax_of
+from slurm_gpucost.costing.invoices import SURCHARGES, Line, LineKey, Terms, amount, money, tax_of
 from slurm_gpucost.domain.units import decimal_text
 
 DECIMALS = 6
@@ -55,14 +55,14 @@ def of_surcharges(
     told: dict[tuple[str, str, LineKey], list[Fraction]] = {}
     for one in invoices:
         for line in one["lines"]:
-            if line["item"] == SURCHARGE:
+            if line["item"] in SURCHARGES:
                 key = key_of(line, starts.get((line["pool"], line["period_start"]), -1))
                 told.setdefault((one["cluster"], one["account"], key), []).append(Fraction(line["amount"]))
     due = {
         (*owner, key): amount(key, line.quantity)
         for owner, lines in billed.items()
         for key, line in lines.items()
-        if key.kind == SURCHARGE
+        if key.kind in SURCHARGES
     }
     unit = Fraction(1, 10**terms.minor_unit)
     for where in sorted(due.keys() | told.keys()):

@@ -32,7 +32,9 @@ def cards_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Card]]:
         key = (row["pool"], row["effective_ms"])
         if key not in prices:
             prices[key] = {}
-            card = Card(row["pool"], row["version"], row["effective_ms"], row["currency"], prices[key])
+            said = json.loads(row["derivation"])["inputs"]
+            rate_parts = int(said.get(f"pools.{row['pool']}.rate_parts", 1))
+            card = Card(row["pool"], row["version"], row["effective_ms"], row["currency"], prices[key], rate_parts)
             found.setdefault(row["pool"], []).append(card)
         prices[key][row["sku"]] = Decimal(row["unit_price"])
     return found

@@ -9,8 +9,7 @@ from typing import Any
 from slurm_gpucost.costing.allotment import round_half_up
 from slurm_gpucost.costing.invoices import money
 from slurm_gpucost.domain.units import HOUR_MS, MS, decimal_text
-from slurm_gpucost.services.bill import place_of
-from slurm_gpucost.services.quantities import device_ms
+from slurm_gpucost.services.quantities import device_ms, place_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import list_prices, published
 from slurm_gpucost.settings import Settings

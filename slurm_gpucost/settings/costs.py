@@ -65,6 +65,7 @@ def costs_of(
         decimals=values.get("split_decimals"),
         fixed=fixed,
         fiscal_month=month,
+        rate_parts=values.get("rate_parts", 1),
         sources=sources,
     )
     _check(reader, prefix, costs, skus)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import astuple, fields
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -20,6 +20,7 @@ from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.settings.blocked import BLOCKED
 from slurm_gpucost.settings.catalogue import SKU
+from slurm_gpucost.settings.energy import POOL_ENERGY
 from slurm_gpucost.settings.model import Allotment, Billing, Pool
 from slurm_gpucost.settings.template import toml
 
@@ -40,6 +41,9 @@ def inputs_of(pool: Pool) -> dict[str, str]:
         "basis": costs.capital.basis,
         "recovery_rate": costs.capital.recovery_rate,
     }
+    if pool.energy.parts == 2:
+        own |= {setting.key: value for setting, value in zip(POOL_ENERGY, astuple(pool.energy), strict=True)}
+        own |= {f"skus.{sku.name}.load_factor": sku.load_factor for sku in pool.skus}
     found = {f"{prefix}.{key}": value for key, value in own.items()}
     for sku in pool.skus:
         found |= {f"{prefix}.skus.{sku.name}.{setting.key}": getattr(sku, setting.key) for setting in SKU}

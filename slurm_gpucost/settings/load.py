@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
 from slurm_gpucost.settings.costs import costs_of
+from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY, energy_of
 from slurm_gpucost.settings.free import free_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
 
@@ -175,7 +177,8 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        values = self.read(data, POOL, prefix, ("yearly_costs", "skus", "assets", "interest", "costs", "tariff"))
+        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff")
+        values = self.read(data, (*POOL, *POOL_ENERGY), prefix, also)
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
             for sku, table in self.table(data.get("skus", {}), f"{prefix}skus").items()
@@ -186,15 +189,17 @@ class _Reader:
         carrier = values.get("idle_cost", INSTITUTION)
         if carrier not in CARRIERS:
             self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {' or '.join(CARRIERS)}")
-        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), carrier)
+        energy = energy_of(self, prefix, values, skus)
+        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), energy, carrier)
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
-        values: dict[str, Any] = self.read(data, (*SKU, *BLOCKED), prefix)
+        values: dict[str, Any] = self.read(data, (*SKU, *SKU_ENERGY, *BLOCKED), prefix)
         values.setdefault("gres_types", (name,))
         price = values.get("purchase_price")
         if price is not None and values.get("residual_value", 0) > price:
             self.fault(f"{prefix}residual_value", "is above purchase_price")
-        complete: dict[str, Any] = {s.key: values.get(s.key) for s in SKU}
+        values.setdefault("load_factor", Fraction(1))
+        complete: dict[str, Any] = {s.key: values.get(s.key) for s in (*SKU, *SKU_ENERGY)}
         return Sku(name=name, **complete, blocking=blocking_of(self, values, prefix))
 
     def unique(self, pools: tuple[Pool, ...]) -> None:

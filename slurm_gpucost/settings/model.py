@@ -46,9 +46,22 @@ class Sku:
     residual_value: Fraction
     nameplate_watts: Fraction
     budgeted_hours: Fraction | None
+    load_factor: Fraction
+    """The part of nameplate_watts that is taken to be drawn where nothing was measured."""
     shards: int
     """Shards that make up one device; 0: none are configured."""
     blocking: Blocking = Blocking()
+
+
+@dataclass(frozen=True)
+class Energy:
+    """How a pool bills energy."""
+
+    parts: int
+    """1: in the price of the hour; 2: by the kWh, as measured."""
+    host_watts_per_gpu: Fraction
+    grams_per_kwh: Fraction | None
+    """CO2e; None: not stated."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class Pool:
     skus: tuple[Sku, ...]
     costs: PoolCosts
     """All that they cost, from wherever the config names it."""
+    energy: Energy
     idle_cost: str = INSTITUTION
     """Who carries it when a month that is over is divided."""
 

@@ -29,6 +29,7 @@ from slurm_gpucost.settings.catalogue import (
     YEARLY_COSTS_TEXT,
     Setting,
 )
+from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.free import FREE
 
 _GPU = re.compile(r"(?P<sku>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<count>\d+)x(?P<price>\d+(?:\.\d+)?)$")
@@ -74,7 +75,7 @@ def template(
     for name, settings in SECTIONS.items():
         lines += ["", f"[{name}]", *_table(settings, given.get(name, {}))]
     lines += ["", "[billing]", *_table(BILLING, {})]
-    lines += ["", "[pools.main]", *_table(POOL, {})]
+    lines += ["", "[pools.main]", *_table((*POOL, *POOL_ENERGY), {})]
     lines += [
         "",
         "[pools.main.yearly_costs]",
@@ -89,7 +90,7 @@ def template(
             "purchase_date": purchase_date,
             "shards": shards,
         }
-        lines += ["", f"[pools.main.skus.{_key(sku)}]", *_table((*SKU, *BLOCKED), values)]
+        lines += ["", f"[pools.main.skus.{_key(sku)}]", *_table((*SKU, *SKU_ENERGY, *BLOCKED), values)]
     return "\n".join(lines) + "\n"
 
 
@@ -145,7 +146,7 @@ def reference() -> str:
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE), ("[[free]]", FREE)]
     tables += [("[classes.NAME]", CLASS), ("[[accounts]]", ACCOUNT)]
-    tables += [("[pools.NAME]", POOL), ("[pools.NAME.skus.SKU]", (*SKU, *BLOCKED))]
+    tables += [("[pools.NAME]", (*POOL, *POOL_ENERGY)), ("[pools.NAME.skus.SKU]", (*SKU, *SKU_ENERGY, *BLOCKED))]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
     for title, settings in tables:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.settings import Settings, find, load, parse_gpu_option, template
 from slurm_gpucost.settings.catalogue import POOL, SECTIONS, SKU, TOP, minor_unit
+from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.load import DEFAULT_PATH
 from slurm_gpucost.settings.template import reference
 
@@ -85,7 +86,14 @@ def spelled_without_defaults(text: str) -> str:
 
 def test_every_line_of_the_first_config_is_explained() -> None:
     text = first()
-    for setting in (*TOP, *POOL, *SKU, *(s for settings in SECTIONS.values() for s in settings)):
+    for setting in (
+        *TOP,
+        *POOL,
+        *POOL_ENERGY,
+        *SKU,
+        *SKU_ENERGY,
+        *(s for settings in SECTIONS.values() for s in settings),
+    ):
         assert setting.text[:40] in text, setting.key
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.invoices import USAGE, Charge, LineKey, Priced, Terms, invoices, statement
 from slurm_gpucost.costing.periods import month
 
@@ -68,6 +70,8 @@ def test_one_line_by_hand() -> None:
             "tax_rate": "0",
             "tax_total": "0.00",
             "total": "3.70",
+            "energy_kwh": None,
+            "kg_co2e": None,
             "lines": [
                 {
                     "pool": "in",
@@ -77,6 +81,8 @@ def test_one_line_by_hand() -> None:
                     "rule": "held time (rule 6)",
                     "gpu_hours": "3.000000",
                     "held_gpu_hours": "3.000000",
+                    "kwh": None,
+                    "kg_co2e": None,
                     "unit_price": "1.2345",
                     "amount": "3.70",
                     "period_start": "2026-10-01T00:00:00+05:30",
@@ -169,3 +175,16 @@ def test_no_float_anywhere(rows: list[Charge]) -> None:
 
 def test_an_empty_month_has_no_invoices() -> None:
     assert invoices([], terms()) == []
+
+
+def test_an_allotment_takes_off_hours_and_no_energy() -> None:
+    start = KOLKATA.start_ms
+    energy = LineKey("in", "a100", "ann", start, "energy", "held time (rule 6)", Decimal("0.2"))
+    free = replace(terms(), free=lambda _cluster, _account: [Free("start-up", Fraction(1000))])
+    (invoice,) = invoices([held("ann", 3 * HOUR), Charge("c", "lab", energy, Fraction(10), Fraction(0))], free)
+    assert [(line["item"], line["kwh"], line["amount"]) for line in invoice["lines"]] == [
+        ("energy", "10.000000", "2.00"),
+        ("usage", None, "3.70"),
+        ("free", None, "-3.70"),
+    ]
+    assert (invoice["total"], invoice["energy_kwh"], invoice["kg_co2e"]) == ("2.00", "10.000000", None)

@@ -18,7 +18,7 @@ Golden = Callable[[str, str], None]
 LINES = [
     {
         "pool": "main", "sku": sku, "user": user, "item": item, "rule": rule, "gpu_hours": hours,
-        "held_gpu_hours": hours, "unit_price": price, "amount": amount,
+        "held_gpu_hours": hours, "unit_price": price, "amount": amount, "kwh": None, "kg_co2e": None,
     }
     for sku, user, item, rule, hours, price, amount in [
         ("a100", "alice", "usage", "held time (rule 6)", "1250.500000", "0.5697", "712.41"),
