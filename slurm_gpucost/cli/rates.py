@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,10 +11,15 @@ from slurm_gpucost.cli.options import Config, Json, Ledger, Month, Why
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from slurm_gpucost.settings import Settings
+
 
 def explain(
     ctx: typer.Context,
     month: Month = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a page for the browser, to read or print; - prints it.")
+    ] = None,
     config: Config = None,
     ledger: Ledger = None,
     json: Json = False,
@@ -26,19 +31,40 @@ def explain(
     from slurm_gpucost.cli.options import month_or_now, site
     from slurm_gpucost.cli.run import emit, emit_json
     from slurm_gpucost.documents import derivation
+    from slurm_gpucost.domain.errors import UsageError
     from slurm_gpucost.services import rates
     from slurm_gpucost.services.queries import open_queries
 
+    if json and html == "-":
+        raise UsageError("--html -: both --json and --html would be printed; name a file, or leave one of them")
     found = site(ctx, config, ledger)
     published = []
     if found.ledger.exists():
         with open_queries(found.settings, found.ledger) as queries:
             published = queries.ask("rates")
-    rows = rates.explain(found.settings, month_or_now(month, found.settings), published)
+    asked = month_or_now(month, found.settings)
+    rows = rates.explain(found.settings, asked, published)
+    told = _web(html, rows, asked, found.settings) if html else derivation.pages(rows)
     if json:
         emit_json(rows)
     else:
-        emit(derivation.pages(rows))
+        emit(told)
+
+
+def _web(html: str, rows: list[dict[str, Any]], month: str, settings: Settings) -> str:
+    """Writes the page; what is to be printed: a line that says so, or for - the page itself."""
+    from pathlib import Path
+
+    from slurm_gpucost.cli.files import write_whole
+    from slurm_gpucost.cli.options import now_ms
+    from slurm_gpucost.documents import web
+    from slurm_gpucost.documents.times import with_offset
+
+    page = web.rates(rows, settings.cluster, month, with_offset(now_ms() // 1000, settings.timezone))
+    if html == "-":
+        return page
+    write_whole(Path(html), page)
+    return f"{html}: the rates of {month}, {len(rows)} in all\n"
 
 
 def publish(

@@ -74,7 +74,9 @@ def assets_of(reader: Reader, pool: str, said: Any, month: int, sources: Sources
             continue
         values.setdefault("life_years", Fraction(1))
         values["additions"] = tuple(Addition(**one) for one in additions if len(one) == len(ADDITION))
-        sources[f"asset:{values['tag']}"] = (Source(f"{prefix}price ({values['tag']})"),)
+        named = [key for key in data if key not in ("tag", "sku", "quantity", "price", "funding")]
+        where = (f"price ({values['tag']})", *named)
+        sources[f"asset:{values['tag']}"] = tuple(Source(f"{prefix}{key}") for key in where)
         yield f"assets.{n}", Asset(pool=pool, fiscal_month=month, **values)
 
 
@@ -115,7 +117,8 @@ def items_of(
         for part, sentence in wrong:
             reader.fault(f"{key}.{part}", sentence)
         if not wrong:
-            sources[f"item:{item.name}"] = (Source(f"{key}.amount"),)
+            where = [part for part in one if part not in ("name", "kind", "amount")]
+            sources[f"item:{item.name}"] = tuple(Source(f"{key}.{part}") for part in ("amount", *where))
             yield item, fixed
 
 

@@ -175,7 +175,8 @@ def test_tables_of_the_cost_model_can_be_put_into_a_config(tmp_path: Path) -> No
     gpus = [parse_gpu_option(gpu) for gpu in ("a100=8x12000", "h100=4x30000")]
     day = date(2026, 1, 1)
     text = template(timezone="Europe/Berlin", currency="EUR", cluster="alpha", gpus=gpus, purchase_date=day)
-    shown = [block.text for block in blocks("toml") if "cost-model.md" in block.where]
+    tables = [block.text for block in blocks("toml") if "cost-model.md" in block.where]
+    shown = [text for text in tables if not text.startswith("cluster = ")]  # else a config of its own
     file = tmp_path / "gpucost.toml"
     file.write_text("\n".join([text, *shown]), encoding="utf-8")
     costs = load(file).pools[0].costs

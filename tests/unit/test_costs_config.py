@@ -104,7 +104,10 @@ def test_every_cost_stands_in_the_derivation_with_its_file_and_key(settings: Set
     assert {label: steps[label]["value"] for label in by_hand} == by_hand
     assert steps["Maintenance"]["sources"] == [{"file": str(tmp_path / "costs.csv"), "key": "line 2"}]
     assert steps["Depreciation of HPC-17"]["sources"] == [
-        {"file": str(settings.path), "key": "pools.main.assets.0.price (HPC-17)"}
+        {"file": str(settings.path), "key": f"pools.main.assets.0.{key}"} for key in ("price (HPC-17)", "in_service")
+    ]
+    assert [source["key"] for source in steps["Operators"]["sources"]] == [
+        f"pools.main.costs.0.{key}" for key in ("amount", "fte", "share")
     ]
     # half of (60,000 - 10,000) / 4 is the government's
     assert {s["label"]: s["value"] for s in h100["steps"]}["Depreciation of HPC-18"] == "6250.00"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
@@ -69,6 +70,36 @@ def test_rates_explain(made: Run) -> None:
     rows = json.loads(made("rates", "explain", "--json").stdout)
     assert [(row["sku"], row["month"], row["unit_price"]) for row in rows] == [("a100", "2026-11", "0.5697")]
     assert made("rates", "explain", "--month", "2026-13").exit_code == 2
+
+
+def test_rates_explain_as_a_page(made: Run, tmp_path: Path) -> None:
+    words = ("rates", "explain", "--month", "2026-12", "--html")
+    assert made(*words, "rates.html").stdout == "rates.html: the rates of 2026-12, 1 in all\n"
+    page = (tmp_path / "rates.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>\n") and "Made 2026-11-23 14:05:30+01:00 by" in page
+    assert "pools.main.tariff_per_kwh" in page and "0.5697 EUR per GPU-hour" in page
+    assert made(*words, "-").stdout == page
+    both = made(*words, "again.html", "--json")
+    assert json.loads(both.stdout)[0]["sku"] == "a100"
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+    refused = made(*words, "-", "--json")
+    assert refused.exit_code == 2 and refused.stderr.startswith("gpucost: --html -: ") and refused.stdout == ""
+    nowhere = made(*words, "nowhere/rates.html")
+    assert nowhere.exit_code == 1 and "its directory does not exist" in nowhere.stderr
+
+
+def test_the_page_says_who_published(site: Run) -> None:
+    assert site("rates", "publish", "--from", "2026-12-01", "--why", "x").exit_code == 0
+    page = site("rates", "explain", "--month", "2026-12", "--html", "-").stdout
+    assert "Version 1, from 2026-12-01T00:00:00+01:00 on. Published 2026-11-23T14:05:30" in page
+
+
+def test_only_a_page_needs_what_makes_pages(made: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("jinja2", "slurm_gpucost.documents.web"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails
+    monkeypatch.delattr("slurm_gpucost.documents.web", raising=False)
+    assert made("rates", "explain").exit_code == 0
+    assert made("rates", "explain", "--html", "-").exit_code == 1
 
 
 def test_demo_hands_its_directory_over(gpucost: Run, monkeypatch: pytest.MonkeyPatch) -> None:

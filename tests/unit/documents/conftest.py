@@ -13,10 +13,10 @@ GOLDEN = Path(__file__).with_name("golden")
 
 @pytest.fixture
 def golden() -> Callable[[str, str], None]:
-    """Compare a text with golden/NAME.txt, to the byte."""
+    """Compare a text with golden/NAME, to the byte; .txt where the name has no ending."""
 
     def compare(name: str, text: str) -> None:
-        path = GOLDEN / f"{name}.txt"
+        path = GOLDEN / (name if "." in name else f"{name}.txt")
         if os.environ.get("GPUCOST_GOLDEN") == "write":
             path.write_text(text, encoding="utf-8")
         assert text == path.read_text(encoding="utf-8"), f"{path} differs; see {__file__}"
