@@ -173,6 +173,16 @@ class NodeReport(NamedTuple):
     """GPU GRES in Slurm's words, ``gpu:a100:4,shard:16``; '' where the controller no longer lists the node."""
 
 
+class AccountReport(NamedTuple):
+    """What sacctmgr says of an account, from ``observed_at_ms`` on; None where it does not list it any more."""
+
+    cluster: str
+    account: str
+    observed_at_ms: int
+    description: str | None
+    organization: str | None
+
+
 class NodeEvent(NamedTuple):
     """A time in which a node was not to be used, as the accounting said at ``observed_at_ms``.
 

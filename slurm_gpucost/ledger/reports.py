@@ -1,4 +1,4 @@
-"""Reports that stand until the next: what nodes have, when they were out of use, what is in slots, what devices are.
+"""Reports that stand until the next: of nodes, when they were out of use, of slots, devices and accounts.
 
 Only changes are kept, each with when it was first said. Call these inside
 :meth:`slurm_gpucost.ledger.store.Ledger.transaction`; they mark what is to be projected again.
@@ -9,12 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from slurm_gpucost.domain.evidence import DeviceReport, NodeEvent, NodeReport, SlotReport
+from slurm_gpucost.domain.evidence import AccountReport, DeviceReport, NodeEvent, NodeReport, SlotReport
 from slurm_gpucost.ledger import leases, timelines
 
 
 def _log(
-    db: sqlite3.Connection, table: str, key: Sequence[str], row: NodeReport | NodeEvent | SlotReport | DeviceReport
+    db: sqlite3.Connection,
+    table: str,
+    key: Sequence[str],
+    row: NodeReport | NodeEvent | SlotReport | DeviceReport | AccountReport,
 ) -> bool:
     """Keep a report where it differs from the one before it; whether it did."""
     values = {name.rstrip("_"): value for name, value in row._asdict().items()}
@@ -76,3 +79,18 @@ def add_devices(db: sqlite3.Connection, reports: Iterable[DeviceReport]) -> int:
         if models.get(report.device) != report.model:
             leases.mark_device(db, report.device, renamed=report.device in models)
     return len(new)
+
+
+def add_accounts(db: sqlite3.Connection, reports: Iterable[AccountReport]) -> int:
+    """Take in what sacctmgr says of accounts; the number that differ from what it said before."""
+    return sum(_log(db, "account_report", ("cluster", "account"), report) for report in reports)
+
+
+def listed_accounts(db: sqlite3.Connection, cluster: str, until_ms: int) -> set[str]:
+    """The accounts that sacctmgr listed when it last told of each, up to a moment."""
+    rows = db.execute(
+        "SELECT account, description, max(observed_at_ms) FROM account_report "
+        "WHERE cluster = ? AND observed_at_ms <= ? GROUP BY account",
+        (cluster, until_ms),
+    )
+    return {account for account, description, _ in rows if description is not None}

@@ -11,14 +11,22 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.domain.errors import SourceError
-from slurm_gpucost.domain.evidence import AccountingRow, DeviceReport, HookEvent, NodeReport, Poll, SlotReport
+from slurm_gpucost.domain.evidence import (
+    AccountingRow,
+    AccountReport,
+    DeviceReport,
+    HookEvent,
+    NodeReport,
+    Poll,
+    SlotReport,
+)
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Window
 from slurm_gpucost.ledger import asked, ingest, measured, reports
 from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources import node_events, nodes, scontrol
+from slurm_gpucost.sources import associations, node_events, nodes, scontrol
 from slurm_gpucost.sources.accounting_text import cut, make_parser
 from slurm_gpucost.sources.accounting_times import BrokenRow
 from slurm_gpucost.sources.sacct import Slice
@@ -148,6 +156,20 @@ def take_node_events(
         poll = Poll("sacctmgr", settings.cluster, observed_at_ms, *window, len(rows), new, 1, 1, "")
         asked.add_poll(db, poll)
     return Taken(len(rows), new, [])
+
+
+def take_accounts(ledger: Ledger, settings: Settings, told: Iterable[AccountReport], observed_at_ms: int) -> Taken:
+    """What sacctmgr says of accounts. Those it does not list any more are gone, unless it does not show us all."""
+    said = list(told)
+    listed = {report.account for report in said}
+    with ledger.transaction() as db:
+        before = reports.listed_accounts(db, settings.cluster, observed_at_ms)
+        gone = before - listed if associations.ROOT in listed else set()
+        said += [AccountReport(settings.cluster, name, observed_at_ms, None, None) for name in sorted(gone)]
+        new = reports.add_accounts(db, said)
+        poll = Poll("accounts", settings.cluster, observed_at_ms, None, None, len(listed), new, 1, 1, "")
+        asked.add_poll(db, poll)
+    return Taken(len(listed), new, [])
 
 
 def take_inventory(ledger: Ledger, devices: Iterable[DeviceReport], slots: Iterable[SlotReport]) -> None:

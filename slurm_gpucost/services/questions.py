@@ -14,13 +14,14 @@ from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.background import Background
 from slurm_gpucost.services.trouble import Trouble, told
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources import node_events, nodes, sacct, scontrol
+from slurm_gpucost.sources import associations, node_events, nodes, sacct, scontrol
 from slurm_gpucost.sources.sacct import Slice
 
 RECONCILE = "reconcile"
 RECONCILE_AFTER_MS = 600_000
 """After the start, when witnesses have been heard; then once a day."""
 RECONCILE_EVERY_SECONDS = 86_400
+ACCOUNTS_EVERY_SECONDS = 86_400
 log = logging.getLogger("gpucostd")
 
 
@@ -36,13 +37,14 @@ class Questions:
         self._background = background
         self._trouble = trouble
         self._accounting = Accounting(settings, ledger)
-        self._due = {"sacct": 0, "sacctmgr": 0, "scontrol": 0, RECONCILE: clock() + RECONCILE_AFTER_MS}
+        self._due = {"sacct": 0, "sacctmgr": 0, "accounts": 0, "scontrol": 0, RECONCILE: clock() + RECONCILE_AFTER_MS}
 
     def ask_due(self) -> None:
         """Ask what is due and not under way."""
         settings = self._settings
         self._when_due("sacct", settings.accounting_interval_seconds, self._to_accounting)
         self._when_due("sacctmgr", settings.accounting_interval_seconds, self._about_nodes)
+        self._when_due("accounts", ACCOUNTS_EVERY_SECONDS, lambda now: partial(self._ask_of_accounts, now))
         self._when_due(RECONCILE, RECONCILE_EVERY_SECONDS, lambda now: partial(self._reconcile, now))
         if settings.controller_enabled:
             self._when_due("scontrol", settings.controller_interval_seconds, self._to_controller)
@@ -51,6 +53,8 @@ class Questions:
         """A question got no answer: the ledger notes it."""
         if name in self._due and name != RECONCILE:
             collect.take_failure(self._ledger, self._settings, name, self._clock(), told(error))
+        if name == "accounts":  # not in a day only
+            self._due[name] = self._clock() + self._settings.accounting_interval_seconds * 1000
 
     def _when_due(self, name: str, interval_seconds: int, question: Callable[[int], Callable[[], None]]) -> None:
         now = self._clock()
@@ -100,6 +104,12 @@ class Questions:
         said = node_events.ask_events(*where), node_events.ask_reservations(*where)
         take = partial(collect.take_node_events, self._ledger, settings, *said, (start, end), now)
         self._hand_over("sacctmgr", take)
+
+    def _ask_of_accounts(self, now: int) -> None:
+        settings = self._settings
+        told = associations.ask(settings.sacctmgr, settings.accounting_timeout_seconds)
+        reports = associations.parse(told, settings.cluster, now)
+        self._hand_over("accounts", partial(collect.take_accounts, self._ledger, settings, reports, now))
 
     def _reconcile(self, now: int) -> None:
         to_decide = reconcile.by_itself(self._settings, self._ledger.path, now)

@@ -13,6 +13,7 @@ import pytest
 from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.domain.evidence import (
     AccountingRow,
+    AccountReport,
     ControllerRow,
     DeviceReport,
     HookEvent,
@@ -63,6 +64,7 @@ def test_the_sqlite3_shell_alone_makes_the_same_schema(tmp_path: Path) -> None:
         ("device_report", DeviceReport),
         ("node_report", NodeReport),
         ("node_event", NodeEvent),
+        ("account_report", AccountReport),
         ("capacity", Capacity),
         ("device_time", DeviceTime),
         ("attempt", Attempt),
