@@ -183,6 +183,21 @@ class AccountReport(NamedTuple):
     organization: str | None
 
 
+class AccountFact(NamedTuple):
+    """What an imported file says of an account, from ``from_ms`` on."""
+
+    cluster: str
+    """'': on all of them."""
+    account: str
+    field: str
+    from_ms: int
+    imported_at_ms: int
+    value: str
+    """'': takes back what an earlier file said."""
+    file: str
+    line: int
+
+
 class NodeEvent(NamedTuple):
     """A time in which a node was not to be used, as the accounting said at ``observed_at_ms``.
 

@@ -12,6 +12,7 @@ import pytest
 
 from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.domain.evidence import (
+    AccountFact,
     AccountingRow,
     AccountReport,
     ControllerRow,
@@ -65,6 +66,7 @@ def test_the_sqlite3_shell_alone_makes_the_same_schema(tmp_path: Path) -> None:
         ("node_report", NodeReport),
         ("node_event", NodeEvent),
         ("account_report", AccountReport),
+        ("account_fact", AccountFact),
         ("capacity", Capacity),
         ("device_time", DeviceTime),
         ("attempt", Attempt),
