@@ -12,7 +12,7 @@ import pytest
 
 from slurm_gpucost.costing.periods import month_at
 from tests.unit.cli.conftest import Run
-from tests.unit.services.test_energy import fill, job, two_parts, window
+from tests.unit.services.test_energy_bill import fill, job, two_parts, window
 
 
 @pytest.fixture
