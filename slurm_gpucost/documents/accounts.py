@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from slurm_gpucost.documents.table import Column, Row, table
+from slurm_gpucost.documents.terminal import safe
 
 _COLUMNS = [
     Column("Cluster", lambda row: str(row["cluster"])),
@@ -24,3 +25,16 @@ def page(rows: Iterable[Row]) -> str:
 
 def _value(value: Any) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def imported(result: Row) -> str:
+    """What ``gpucost accounts import`` took in."""
+    passed = [
+        f"{result[key]} {why}"
+        for key, why in (("not_active", "not active"), ("without_account", "without a Slurm account"))
+        if result[key]
+    ]
+    out = [f"{result['file']}: accounts: {result['accounts']}, new facts: {len(result['changed'])}"]
+    out += [f"  passed over: allocations, {', '.join(passed)}"] if passed else []
+    out += [f"  {one['account']}: {one['field']} {one['value'] or 'is not said any more'}" for one in result["changed"]]
+    return "".join(f"{safe(line)}\n" for line in out)

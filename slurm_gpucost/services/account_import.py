@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from slurm_gpucost.costing.accounts import FIELDS
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.evidence import AccountFact
 from slurm_gpucost.ledger import accounts
@@ -59,4 +60,4 @@ def run(
 
 def _whole(said: Mapping[str, portal.Said]) -> dict[str, portal.Said]:
     line = min((one.line for one in said.values()), default=1)
-    return {field: said.get(field, portal.Said("", line)) for field in portal.FIELDS}
+    return {field: said.get(field, portal.Said("", line)) for field in FIELDS}

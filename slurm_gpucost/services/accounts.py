@@ -5,19 +5,36 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from slurm_gpucost.costing.accounts import Accounts
+from slurm_gpucost.costing.accounts import FIELDS, SACCTMGR, Accounts, Told
+from slurm_gpucost.costing.periods import iso
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.settings import Settings
+from slurm_gpucost.sources.portal import FLAGS, TRUE
 
 
-def known(settings: Settings) -> Accounts:
-    """All that any source says."""
-    return Accounts(settings.accounts)
+def known(settings: Settings, rows: Iterable[Mapping[str, Any]] = ()) -> Accounts:
+    """What the config says at any moment; with ``rows`` of the query ``account_facts``, also what holds at theirs."""
+    return Accounts([*settings.accounts, *(_told(row, settings.timezone) for row in rows)])
+
+
+def _told(row: Mapping[str, Any], zone: ZoneInfo) -> Told:
+    """A fact of the ledger. Raises ValueError for a field that there is not."""
+    field, value = FIELDS[FIELDS.index(row["field"])], row["value"]
+    where = f"{row['file']}: line {row['line']}"
+    if row["source"] == SACCTMGR:
+        where = f"sacctmgr, seen {iso(row['from_ms'], zone)}: account"
+    values = {field: value == TRUE if field in FLAGS else value}
+    return Told(row["account"], row["cluster"], row["from_ms"], row["source"], where, values)
 
 
 def listed(
-    settings: Settings, used: Iterable[Mapping[str, Any]], at_ms: int, account: str | None = None
+    settings: Settings,
+    used: Iterable[Mapping[str, Any]],
+    at_ms: int,
+    account: str | None = None,
+    rows: Iterable[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """The facts of each account that has ``used`` something or that the config names.
 
@@ -25,7 +42,7 @@ def listed(
     where it is used, else on the site's own.
     Raises UsageError for an account that is neither.
     """
-    facts = known(settings)
+    facts = known(settings, rows)
     places = {(row["cluster"], row["account"]) for row in used}
     seen = {name for _, name in places}
     places |= {(cluster or settings.cluster, name) for cluster, name in facts.names() if cluster or name not in seen}

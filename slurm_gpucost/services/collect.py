@@ -158,9 +158,13 @@ def take_node_events(
     return Taken(len(rows), new, [])
 
 
-def take_accounts(ledger: Ledger, settings: Settings, told: Iterable[AccountReport], observed_at_ms: int) -> Taken:
+def take_accounts(
+    ledger: Ledger, settings: Settings, told: Iterable[associations.Account], observed_at_ms: int
+) -> Taken:
     """What sacctmgr says of accounts. Those it does not list any more are gone, unless it does not show us all."""
-    said = list(told)
+    said = [
+        AccountReport(settings.cluster, one.name, observed_at_ms, one.description, one.organization) for one in told
+    ]
     listed = {report.account for report in said}
     with ledger.transaction() as db:
         before = reports.listed_accounts(db, settings.cluster, observed_at_ms)

@@ -108,8 +108,7 @@ class Questions:
     def _ask_of_accounts(self, now: int) -> None:
         settings = self._settings
         told = associations.ask(settings.sacctmgr, settings.accounting_timeout_seconds)
-        reports = associations.parse(told, settings.cluster, now)
-        self._hand_over("accounts", partial(collect.take_accounts, self._ledger, settings, reports, now))
+        self._hand_over("accounts", partial(collect.take_accounts, self._ledger, settings, told, now))
 
     def _reconcile(self, now: int) -> None:
         to_decide = reconcile.by_itself(self._settings, self._ledger.path, now)

@@ -24,6 +24,7 @@ from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY, energy_of
 from slurm_gpucost.settings.free import free_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
+from slurm_gpucost.settings.portal import PORTAL
 
 DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
 
@@ -121,7 +122,10 @@ class _Reader:
 
     def settings(self, data: dict[str, Any]) -> Settings:
         top = self.read(
-            data, TOP, "", (*SECTIONS, "billing", "rules", "outages", "free", "classes", "accounts", "pools")
+            data,
+            TOP,
+            "",
+            (*SECTIONS, "billing", "rules", "outages", "free", "classes", "accounts", "accounts_import", "pools"),
         )
         parts = {
             name: self.read(self.table(data.get(name, {}), name), settings, f"{name}.")
@@ -141,6 +145,7 @@ class _Reader:
         free = tuple(free_of(self, data, pools))
         classes = classes_of(self, data)
         accounts = tuple(accounts_of(self, data, classes, zone))
+        portal = self.read(self.table(data.get("accounts_import", {}), "accounts_import"), PORTAL, "accounts_import.")
         if self.faults:
             raise ConfigError(*self.faults)
         accounting, controller, nvml = parts["accounting"], parts["controller"], parts["nvml"]
@@ -173,6 +178,7 @@ class _Reader:
             free=free,
             classes=classes,
             accounts=accounts,
+            portal=portal,
         )
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:

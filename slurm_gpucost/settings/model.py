@@ -140,6 +140,8 @@ class Settings:
     free: tuple[Allotment, ...]
     classes: Mapping[str, AccountClass]
     accounts: tuple[Told, ...]
+    portal: Mapping[str, str]
+    """What an allocation portal calls the account and its facts."""
 
     def sku_for(self, gres_type: str, model: str | None) -> tuple[Pool, Sku] | None:
         """The pool and SKU of a device: by its NVML name, else by GRES type; '' means the only SKU if there is one."""

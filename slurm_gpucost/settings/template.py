@@ -31,6 +31,7 @@ from slurm_gpucost.settings.catalogue import (
 )
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.free import FREE
+from slurm_gpucost.settings.portal import PORTAL
 
 _GPU = re.compile(r"(?P<sku>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<count>\d+)x(?P<price>\d+(?:\.\d+)?)$")
 _ASSUMED_YEARLY = {"staff": 0, "space": 0, "licences": 0, "network": 0}
@@ -145,7 +146,7 @@ def reference() -> str:
     ]
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE), ("[[free]]", FREE)]
-    tables += [("[classes.NAME]", CLASS), ("[[accounts]]", ACCOUNT)]
+    tables += [("[classes.NAME]", CLASS), ("[[accounts]]", ACCOUNT), ("[accounts_import]", PORTAL)]
     tables += [("[pools.NAME]", (*POOL, *POOL_ENERGY)), ("[pools.NAME.skus.SKU]", (*SKU, *SKU_ENERGY, *BLOCKED))]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]

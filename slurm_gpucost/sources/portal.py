@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from slurm_gpucost.costing.accounts import FIELDS
 from slurm_gpucost.sources.coldfront import LIVE, Allocation, Fault
 
 ACCOUNT = "account"
 FLAGS = ("tax_exempt", "federal")
 PROSE = ("description", "organization")
 """Of an account with several allocations all that they say stands, one after the other; else they must agree."""
-FIELDS = ("class", "contact", "tax_exempt", "tax_id", "funder", "federal", *PROSE)
 TRUE, FALSE = "true", "false"
 _WORDS = {"yes": TRUE, "true": TRUE, "1": TRUE, "no": FALSE, "false": FALSE, "0": FALSE}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
 from slurm_gpucost.domain.records import Lease
+from slurm_gpucost.sources import associations, command
 from tests.cluster.cluster import HERE
 from tests.cluster.compare import (
     LONG_ENOUGH,
@@ -218,3 +220,21 @@ def test_nodes_are_well(scenario: Scenario) -> None:
     """No hook has drained a node."""
     states = scenario.cluster.run(["sinfo", "-h", "-N", "-o", "%N %T"]).stdout.split("\n")
     assert sorted(filter(None, states)) == ["n1 idle", "n2 idle"]
+
+
+def test_what_sacctmgr_says_of_accounts_is_read_whole(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars, newlines and lines like a record's; slurmdbd keeps it in lower case, quotes as backticks."""
+    cluster = scenario.cluster
+    kept = cluster.run(["sqlite3", "-json", LEDGER, "SELECT account, description FROM account_report"]).stdout
+    told = {row["account"]: row["description"] for row in json.loads(kept)}
+    assert {"root": "default root account", "physics": "physics", "biology": "biology"}.items() <= told.items()
+    words = ["description=Lab | two\nphysics|lines|'x'", "organization=Dept\nof | Bio"]
+    cluster.run(["sacctmgr", "-i", "add", "account", "Odd", *words])
+    try:
+        monkeypatch.setattr(command, "run", lambda words, seconds, env: cluster.run(words, env=dict(env)).stdout)
+        found = associations.ask("sacctmgr", 20)
+    finally:
+        cluster.run(["sacctmgr", "-i", "delete", "account", "odd"])
+    assert {one.name: one for one in found}["odd"][1:] == ("lab | two\nphysics|lines|`x`", "dept\nof | bio")
+    assert set(told) <= {one.name for one in found}
+    assert told.items() <= {one.name: one.description for one in found}.items(), "no text ran into another account"

@@ -108,6 +108,9 @@ def test_the_examples_are_understood(
 ) -> None:
     sacct("exit 1")
     (tmp_path / "october.txt").write_text(saved)
+    (tmp_path / "allocations.csv").write_text("slurm_account_name,project\nphysics,Dark matter\n")
+    said = [{"allocation_attribute_type": "slurm_account_name", "value": "physics"}]
+    (tmp_path / "allocations.json").write_text(json.dumps([{"id": 1, "allocation_attributes": said}]))
     words = shlex.split(line.partition(" > ")[0].partition(" | ")[0], comments=True)[1:]
     if words == ["demo"]:
         return  # plays for seconds; it has a test of its own

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_gpucost.costing.accounts import FIELDS
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.evidence import AccountFact, AccountReport
 from slurm_gpucost.ledger import accounts, migrations, reports
@@ -18,7 +19,7 @@ from slurm_gpucost.ledger.queries import ask
 from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services import account_import
 from slurm_gpucost.services.account_import import Source
-from slurm_gpucost.sources.portal import ACCOUNT, FIELDS
+from slurm_gpucost.sources.portal import ACCOUNT
 
 NAMES = {field: field for field in FIELDS} | {ACCOUNT: "slurm_account_name", "description": "project"}
 HEAD = "slurm_account_name,class,tax_exempt,contact\n"

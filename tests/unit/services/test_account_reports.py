@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from slurm_gpucost.domain.evidence import AccountReport
 from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services import collect
 from slurm_gpucost.services.engine import Engine
+from slurm_gpucost.sources.associations import Account
 from tests.unit.builders import config, script
 from tests.unit.services.test_engine import NOW, count, until
 
@@ -18,8 +18,8 @@ DAY = 86_400_000
 
 
 def take(ledger: Ledger, tmp_path: Path, at: int, **said: str) -> int:
-    reports = [AccountReport("t", name, at, text, "uni") for name, text in said.items()]
-    return collect.take_accounts(ledger, replace(config(tmp_path), cluster="t"), reports, at).new
+    told = [Account(name, text, "uni") for name, text in said.items()]
+    return collect.take_accounts(ledger, config(tmp_path), told, at).new
 
 
 def rows(ledger: Ledger) -> list[tuple[str, int, str | None]]:

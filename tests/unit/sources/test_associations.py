@@ -7,46 +7,68 @@ from pathlib import Path
 import pytest
 
 from slurm_gpucost.domain.errors import SourceError
-from slurm_gpucost.sources.associations import Asked, ask, parse
+from slurm_gpucost.sources.associations import Account, ask, texts_of
 from tests.unit.builders import script
 
-NAMES = "biology\nodd\nphysics\nroot\numl\n"
-ORGANIZATIONS = "biology|uni\nodd|dept | of\nbio\nphysics|uni\nroot|root\numl|\n"
+NAMES = ["biology", "odd", "physics", "root", "uml"]
 DESCRIPTIONS = (
     "biology|biology\nodd|physics | lab\nline two|x|y\nphysics|physics\nroot|default root account\numl|größe `q`\n"
 )
-TOLD = Asked(NAMES, ORGANIZATIONS, DESCRIPTIONS)
+ORGANIZATIONS = "biology|uni\nodd|dept | of\nbio\n\nphysics|uni\nroot|root\numl|\n"
+STRAY = "biology|biology\nodd|lab\nphysics|not really\nphysics|physics\nroot|default root account\numl|x\n"
+
+
+def slurm(tmp_path: Path, **replies: str) -> str:
+    """A sacctmgr that answers each format; what it was asked stands in the file ``asked``."""
+    for name, text in replies.items():
+        (tmp_path / name).write_text(text)
+    return str(
+        script(
+            tmp_path / "sacctmgr",
+            f'cd {tmp_path}; echo "$*" >> asked\n'
+            'for word; do case "$word" in name=*) one=_${word#name=};; format=*) of=${word#format=};; esac; done\n'
+            'cat "$(echo "$of$one" | tr , _)"',
+        )
+    )
 
 
 def test_every_text_is_whole_whatever_it_holds() -> None:
-    assert [report[1:] for report in parse(TOLD, "t", 5)] == [
-        ("biology", 5, "biology", "uni"),
-        ("odd", 5, "physics | lab\nline two|x|y", "dept | of\nbio"),
-        ("physics", 5, "physics", "uni"),
-        ("root", 5, "default root account", "root"),
-        ("uml", 5, "größe `q`", ""),
-    ]
-
-
-def test_a_line_that_begins_like_an_account_out_of_turn_continues_the_text() -> None:
-    told = Asked("a\nb\n", "a|x\nb|y\n", "a|one\na|two\n\nthree\nb|four\n")
-    assert [report.description for report in parse(told, "t", 0)] == ["one\na|two\n\nthree", "four"]
-
-
-def test_nobody_there() -> None:
-    assert parse(Asked("", "", ""), "t", 0) == []
-
-
-@pytest.mark.parametrize("names", ["biology\nodd\nphysics\nroot\n" + "uml\nzoo\n", "zoo\n", "biology\nodd\nroot\nx\n"])
-def test_replies_that_do_not_fit_together_are_refused_whole(names: str) -> None:
-    with pytest.raises(SourceError, match="ask again"):
-        parse(TOLD._replace(names=names), "t", 0)
-
-
-def test_what_is_asked(tmp_path: Path) -> None:
-    told = ask(script(tmp_path / "sacctmgr", 'echo "$@"'), 5)
-    assert [reply.partition(" show ")[2] for reply in told] == [
-        "account format=Account\n", "account format=Account,Organization\n", "account format=Account,Description\n"
+    assert texts_of(DESCRIPTIONS, NAMES) == [
+        "biology", "physics | lab\nline two|x|y", "physics", "default root account", "größe `q`"
     ]  # fmt: skip
+    assert texts_of(ORGANIZATIONS, NAMES) == ["uni", "dept | of\nbio", "uni", "root", ""]
+    assert texts_of("", []) == []
+
+
+@pytest.mark.parametrize("reply", [STRAY, STRAY.replace("physics|not", "biology|not"), DESCRIPTIONS + "odd|\n"])
+def test_a_line_that_begins_like_a_record_can_be_read_in_two_ways(reply: str) -> None:
+    assert texts_of(reply, NAMES) is None
+
+
+@pytest.mark.parametrize("names", [[*NAMES, "zoo"], ["zoo"], ["odd", "biology", "physics", "root", "uml"]])
+def test_a_reply_of_other_accounts_is_refused(names: list[str]) -> None:
+    with pytest.raises(SourceError, match="ask again"):
+        texts_of(DESCRIPTIONS, names)
+
+
+def test_three_questions_do(tmp_path: Path) -> None:
+    named = "".join(f"{name}\n" for name in NAMES)
+    sacctmgr = slurm(tmp_path, Account=named, Account_Description=DESCRIPTIONS, Account_Organization=ORGANIZATIONS)
+    found = ask(sacctmgr, 5)
+    assert found[1] == Account("odd", "physics | lab\nline two|x|y", "dept | of\nbio")
+    assert [one.name for one in found] == NAMES
+    assert (tmp_path / "asked").read_text().count("\n") == 3
+
+
+def test_each_account_is_asked_for_by_itself_where_a_text_looks_like_a_record(tmp_path: Path) -> None:
+    alone = {"biology": "biology", "odd": "lab\nphysics|not really", "physics": "physics", "root": "r", "uml": ""}
+    sacctmgr = slurm(
+        tmp_path, Account="".join(f"{name}\n" for name in NAMES), Account_Description=STRAY,
+        Account_Organization=ORGANIZATIONS, **{f"Description_{name}": f"{text}\n" for name, text in alone.items()},
+    )  # fmt: skip
+    assert {one.name: one.description for one in ask(sacctmgr, 5)} == alone
+
+
+def test_what_slurm_refuses_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="denied"):
-        ask(script(tmp_path / "hidden", "echo 'Access/permission denied' >&2; exit 1"), 5)
+        ask(str(script(tmp_path / "hidden", "echo 'Access/permission denied' >&2; exit 1")), 5)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from slurm_gpucost.costing.accounts import FIELDS
 from slurm_gpucost.sources.coldfront import read
-from slurm_gpucost.sources.portal import ACCOUNT, FIELDS, Found, Said, facts_of
+from slurm_gpucost.sources.portal import ACCOUNT, Found, Said, facts_of
 
 NAMES = {field: field for field in FIELDS} | {ACCOUNT: "slurm_account_name", "description": "project"}
 CLASSES = ("internal", "partner", "external")
