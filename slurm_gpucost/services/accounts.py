@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from slurm_gpucost.costing.accounts import FIELDS, SACCTMGR, Accounts, Told
 from slurm_gpucost.costing.periods import iso
 from slurm_gpucost.domain.errors import UsageError
+from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.portal import FLAGS, TRUE
 
@@ -17,6 +18,11 @@ from slurm_gpucost.sources.portal import FLAGS, TRUE
 def known(settings: Settings, rows: Iterable[Mapping[str, Any]] = ()) -> Accounts:
     """What the config says at any moment; with ``rows`` of the query ``account_facts``, also what holds at theirs."""
     return Accounts([*settings.accounts, *(_told(row, settings.timezone) for row in rows)])
+
+
+def known_at(settings: Settings, queries: Queries, at_ms: int) -> Accounts:
+    """All that is known of accounts at a moment, whoever said it."""
+    return known(settings, queries.ask("account_facts", now_ms=at_ms))
 
 
 def _told(row: Mapping[str, Any], zone: ZoneInfo) -> Told:

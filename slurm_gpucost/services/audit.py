@@ -48,7 +48,7 @@ def audit(
     made = bill.bill(settings, queries, month) if invoices is None else invoices
     parts = bill.priced_parts(settings, queries, month)
     looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
-    terms = bill.terms_of(settings, parts, month)
+    terms = bill.terms_of(settings, queries, parts, month)
     billed = lines_of(bill.charges(settings, queries, parts, month), terms)
     pools: list[dict[str, Any]] = []
     done: dict[tuple[int, int], _Done] = {}

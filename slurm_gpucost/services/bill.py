@@ -10,6 +10,7 @@ from typing import Any
 from slurm_gpucost.costing.accounts import Holder, holder
 from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.invoices import BLOCKED, USAGE, WAIVED, Charge, LineKey, Priced, Terms, invoices, statement
+from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services import accounts, energy
@@ -29,7 +30,7 @@ def bill(
     Status is ``provisional``: periods cannot be closed yet.
     """
     parts = priced_parts(settings, queries, month)
-    made = invoices(charges(settings, queries, parts, month), terms_of(settings, parts, month))
+    made = invoices(charges(settings, queries, parts, month), terms_of(settings, queries, parts, month))
     if account is not None:
         made = [invoice for invoice in made if invoice["account"] == account]
     if user is not None:
@@ -37,7 +38,7 @@ def bill(
     return made
 
 
-def terms_of(settings: Settings, parts: Mapping[tuple[str, int], Priced], month: str) -> Terms:
+def terms_of(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced], month: str) -> Terms:
     """What the invoices of a month share."""
 
     def free(_cluster: str, account: str) -> list[Free]:
@@ -47,10 +48,14 @@ def terms_of(settings: Settings, parts: Mapping[tuple[str, int], Priced], month:
             if not one.accounts or account in one.accounts
         ]
 
-    period, known = period_in(month, settings.timezone), accounts.known(settings)
+    period = period_in(month, settings.timezone)
+    known = accounts.known_at(settings, queries, period.start_ms)
 
     def of(cluster: str, account: str) -> Holder:
-        return holder(known.facts_at(cluster, account, period.start_ms), settings.classes)
+        try:
+            return holder(known.facts_at(cluster, account, period.start_ms), settings.classes)
+        except ValueError as error:  # imported when the config still had that class
+            raise ConfigError(f"{settings.path}: classes: account {account} of {cluster}: {error}") from None
 
     grams = {pool.name: one for pool in settings.pools if (one := pool.energy.grams_per_kwh) is not None}
     return Terms(

@@ -87,7 +87,7 @@ def pieces(
 class _Question:
     def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, known_ms: int) -> None:
         self.classes: dict[tuple[str, str], str] = {}
-        self.accounts, self.known_ms = accounts.known(settings), known_ms
+        self.accounts, self.known_ms = accounts.known_at(settings, queries, known_ms), known_ms
         self.billing, self.cluster, self.queries = settings.billing, settings.cluster, queries
         self.start_ms, self.end_ms = start_ms, end_ms
         lengths = {rule.shorter_than_seconds for rule in self.billing.rules if rule.shorter_than_seconds}

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_gpucost.costing.accounts import FIELDS
+from slurm_gpucost.costing.periods import month, month_at
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.evidence import AccountFact, AccountReport
 from slurm_gpucost.ledger import accounts, migrations, reports
@@ -19,7 +20,13 @@ from slurm_gpucost.ledger.queries import ask
 from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services import account_import
 from slurm_gpucost.services.account_import import Source
+from slurm_gpucost.services.audit import audit
+from slurm_gpucost.services.bill import bill
+from slurm_gpucost.services.queries import open_queries
+from slurm_gpucost.settings import load
 from slurm_gpucost.sources.portal import ACCOUNT
+from tests.unit.builders import T0, accounting, config
+from tests.unit.services.test_quantities import fill
 
 NAMES = {field: field for field in FIELDS} | {ACCOUNT: "slurm_account_name", "description": "project"}
 HEAD = "slurm_account_name,class,tax_exempt,contact\n"
@@ -124,3 +131,24 @@ def test_any_order_of_import_gives_the_same(said: Any, at: int) -> None:
         rows = ask(db, "account_facts", now_ms=at)
         assert {(r["cluster"], r["account"], r["field"]): r["value"] for r in rows} == wanted
         db.close()
+
+
+def test_an_invoice_is_by_the_class_that_was_imported_when_its_month_began(tmp_path: Path) -> None:
+    site = config(tmp_path)
+    more = '[classes.partner]\nsurcharge = "0.25"\ntax = "0.19"\n'
+    site.path.write_text(site.path.read_text() + more)
+    site = fill(load(site.path), [accounting(0, 3600)])
+    when = month_at(T0, site.timezone)
+    begins = month(when, site.timezone).start_ms
+    with open_ledger(site.ledger) as ledger:
+        take(ledger, tmp_path, "lab,partner,,\n", T0, from_ms=begins)
+        take(ledger, tmp_path, "ops,partner,,\n", T0, from_ms=begins + 1)
+    with open_queries(site) as queries:
+        (invoice,) = bill(site, queries, when)
+        assert [line["item"] for line in invoice["lines"]] == ["usage", "surcharge"]
+        assert (invoice["class"], invoice["tax_rate"]) == ("partner", "0.19")
+        wrong = [one["what"] for one in audit(site, queries, when, T0)["differences"]]
+        assert not {"surcharge", "tax", "charge"} & set(wrong)
+    site.path.write_text(site.path.read_text().removesuffix(more))
+    with open_queries(load(site.path)) as queries, pytest.raises(ConfigError, match=r"no class 'partner'; declare it"):
+        bill(load(site.path), queries, when)
