@@ -38,9 +38,9 @@ def _pool(row: Row) -> str:
     for name, part, meaning in parts:
         kwh, amount = Decimal(part["kwh"]), Decimal(part["amount"])
         out.append(f"  {name:10} {kwh:>{wide},} kWh {amount:>{dear},} {currency}  {meaning}")
-    out += ["", f"Of what was measured, {row['measured_of_jobs_kwh']} kWh are of jobs; PUE {row['pue']}."]
+    out += ["", f"Of what was measured, {Decimal(row['measured_of_jobs_kwh']):,} kWh are of jobs; PUE {row['pue']}."]
     if Decimal(row["unobserved_kwh"]):
-        out.append(f"While nobody looked, counters grew by {row['unobserved_kwh']} kWh more: in no part above.")
+        out.append(f"While nobody looked, counters grew by {Decimal(row['unobserved_kwh']):,} kWh more: in no part above.")
     if row["kg_co2e"] is not None:
-        out.append(f"Emitted: {row['kg_co2e']} kg CO2e.")
+        out.append(f"Emitted: {Decimal(row['kg_co2e']):,} kg CO2e.")
     return "\n".join(out) + "\n"
