@@ -40,7 +40,9 @@ def _pool(row: Row) -> str:
         out.append(f"  {name:10} {kwh:>{wide},} kWh {amount:>{dear},} {currency}  {meaning}")
     out += ["", f"Of what was measured, {Decimal(row['measured_of_jobs_kwh']):,} kWh are of jobs; PUE {row['pue']}."]
     if Decimal(row["unobserved_kwh"]):
-        out.append(f"While nobody looked, counters grew by {Decimal(row['unobserved_kwh']):,} kWh more: in no part above.")
+        out.append(
+            f"While nobody looked, counters grew by {Decimal(row['unobserved_kwh']):,} kWh more: in no part above."
+        )
     if row["kg_co2e"] is not None:
         out.append(f"Emitted: {Decimal(row['kg_co2e']):,} kg CO2e.")
     return "\n".join(out) + "\n"

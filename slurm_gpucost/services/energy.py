@@ -26,7 +26,8 @@ from slurm_gpucost.costing.invoices import (
     Priced,
 )
 from slurm_gpucost.costing.periods import Period
-from slurm_gpucost.costing.terms import Pue, terms
+from slurm_gpucost.costing.pools import pues
+from slurm_gpucost.costing.terms import terms
 from slurm_gpucost.domain.apportion import Holding, Key, portions, segments
 from slurm_gpucost.services.quantities import Piece, pieces, place_of
 from slurm_gpucost.services.queries import Queries
@@ -186,7 +187,7 @@ def _priced(pool: Pool, priced: Priced, drawn: list[_Drawn], powers: Mapping[str
             rule = f"{basis}, {decision.text}" if basis else decision.text
             line = _Line(row["cluster"], row["account"], row["user"], one.sku, kind, rule, decision.factor)
             sums.setdefault(line, []).extend(windows)
-    during = terms(pool.costs.tariff, [Pue(0, pool.costs.pue)], pool.timezone, period.start_ms, period.end_ms)
+    during = terms(pool.costs.tariff, pues(pool.costs), pool.timezone, period.start_ms, period.end_ms)
     for line, windows in sorted(sums.items(), key=lambda one: one[0]):
         for found in energy_lines(windows, during):
             for kind, part, price in (

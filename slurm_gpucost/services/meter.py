@@ -12,7 +12,8 @@ from slurm_gpucost.costing.energy import GRAMS_PER_KG, EnergyLine, EnergyWindow,
 from slurm_gpucost.costing.invoices import ENERGY, HOST_ENERGY, IMPUTED_ENERGY
 from slurm_gpucost.costing.meter import Meter, Part, reconcile
 from slurm_gpucost.costing.periods import Period
-from slurm_gpucost.costing.terms import Pue, terms
+from slurm_gpucost.costing.pools import pues
+from slurm_gpucost.costing.terms import terms
 from slurm_gpucost.domain.apportion import unobserved
 from slurm_gpucost.domain.units import MJ_PER_KWH, decimal_text
 from slurm_gpucost.services import energy
@@ -103,7 +104,7 @@ def _of_pool(settings: Settings, queries: Queries, pool: Pool, month: str, known
     period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, known_ms)), whole.zone)
     by_sku = drawn(settings, queries, pool, period).values() if period.start_ms < period.end_ms else ()
     bill = meter_of(pool, month) if period == whole else None
-    during = terms(pool.costs.tariff, [Pue(0, pool.costs.pue)], pool.timezone, period.start_ms, period.end_ms)
+    during = terms(pool.costs.tariff, pues(pool.costs), pool.timezone, period.start_ms, period.end_ms)
     windows = {
         "measured": [window for one in by_sku for window in one.measured],
         "imputed": [window for one in by_sku for window in one.imputed],

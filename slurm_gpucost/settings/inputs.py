@@ -31,6 +31,7 @@ def inputs_of(pool: Pool) -> dict[str, str]:
     own: dict[str, Any] = {
         "timezone": pool.timezone.key,
         "pue": costs.pue,
+        **{f"pue.{since}": pue for since, pue in costs.later_pue},
         **_tariff(costs.tariff),
         "tariff_holidays": " ".join(sorted(map(str, costs.tariff.holidays))),
         "planned_utilization": costs.planned_utilization,

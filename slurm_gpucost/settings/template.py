@@ -22,6 +22,7 @@ from slurm_gpucost.settings.catalogue import (
     COST,
     INTEREST,
     POOL,
+    PUE,
     SECTIONS,
     SKU,
     TARIFF,
@@ -151,7 +152,7 @@ def reference() -> str:
     tables += [("[pools.NAME]", (*POOL, *POOL_ENERGY)), ("[pools.NAME.skus.SKU]", (*SKU, *SKU_ENERGY, *BLOCKED))]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
-    tables += [("[[pools.NAME.meter]]", METER)]
+    tables += [("[[pools.NAME.meter]]", METER), ("[[pools.NAME.pue]]", PUE)]
     for title, settings in tables:
         lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for s in settings:
