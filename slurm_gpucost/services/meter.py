@@ -99,9 +99,9 @@ def electricity(settings: Settings, queries: Queries, month: str, now_ms: int) -
     return [_of_pool(settings, queries, pool, month, max(looked, default=now_ms)) for pool in settings.pools]
 
 
-def _of_pool(settings: Settings, queries: Queries, pool: Pool, month: str, known_ms: int) -> dict[str, Any]:
+def _of_pool(settings: Settings, queries: Queries, pool: Pool, month: str, until_ms: int) -> dict[str, Any]:
     whole = period_in(month, pool.timezone)
-    period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, known_ms)), whole.zone)
+    period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, until_ms)), whole.zone)
     by_sku = drawn(settings, queries, pool, period).values() if period.start_ms < period.end_ms else ()
     bill = meter_of(pool, month) if period == whole else None
     during = terms(pool.costs.tariff, pues(pool.costs), pool.timezone, period.start_ms, period.end_ms)

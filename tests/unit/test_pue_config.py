@@ -15,7 +15,19 @@ from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.services.rates import explain
 from slurm_gpucost.settings import Settings, load
 from slurm_gpucost.settings.inputs import inputs_of
-from tests.unit.services.test_energy import CHEAP, DEAR, HELD, KWH, TARIFF, charged, fill, job, sums, two_parts, window
+from tests.unit.services.test_energy_bill import (
+    CHEAP,
+    DEAR,
+    HELD,
+    KWH,
+    TARIFF,
+    charged,
+    fill,
+    job,
+    sums,
+    two_parts,
+    window,
+)
 
 F = Fraction
 SITE = """

@@ -22,7 +22,7 @@ from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.rates import period_costs, period_in
 from slurm_gpucost.settings import Settings, load
 from tests.unit.builders import T0
-from tests.unit.services.test_energy import TARIFF, S, fill, job, two_parts, window
+from tests.unit.services.test_energy_bill import TARIFF, S, fill, job, two_parts, window
 
 LATER = 40 * 86_400
 """Seconds after T0 at which the accounting was asked: the month of T0 is over."""
