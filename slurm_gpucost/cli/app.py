@@ -13,6 +13,7 @@ from slurm_gpucost.cli import (
     backfill,
     config,
     demo,
+    energy,
     init,
     invoice,
     jobs,
@@ -74,6 +75,7 @@ app.command("showback")(guarded(showback.showback))
 accounts_app.command("list")(guarded(accounts.list_))
 accounts_app.command("import")(guarded(accounts.import_))
 app.add_typer(accounts_app, name="accounts")
+app.command("energy")(guarded(energy.energy))
 app.command("audit")(guarded(audit.audit))
 rates_app.command("explain")(guarded(rates.explain))
 rates_app.command("publish")(guarded(rates.publish))

@@ -18,8 +18,9 @@ from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.costing.register import Capital, charge
 from slurm_gpucost.costing.spans import add_months, years_at
 from slurm_gpucost.costing.split import KEYS, shares
-from slurm_gpucost.costing.tariff import Tariff, price_segments
-from slurm_gpucost.domain.units import HOUR_MS
+from slurm_gpucost.costing.tariff import Tariff
+from slurm_gpucost.costing.terms import Pue, terms
+from slurm_gpucost.domain.units import HOUR_MS, OPEN_END_MS
 
 DENOMINATORS = ("planned", "capacity", "budgeted")
 """All hours of a year x the planned utilization; all of them; those that the budget names."""
@@ -68,6 +69,8 @@ class PoolCosts:
     """The month in which a year begins."""
     rate_parts: int = 1
     """1: the price of an hour bears energy at rated power; 2: it bears none, for energy is billed as measured."""
+    later_pue: tuple[tuple[date, Fraction], ...] = ()
+    """PUEs that hold from a local day on, in order; ``pue`` holds until the first of them."""
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
     """Of assets by ``asset:TAG``, of ``item:NAME`` and ``interest:NAME``, and of the ``tariff``."""
 
@@ -149,24 +152,39 @@ def years_between(start: date, end: date, fiscal_month: int) -> Fraction:
 
 def energy_cost(costs: PoolCosts, sku: str, start_ms: int, end_ms: int) -> Fraction:
     """What the energy of [start, end) ms UTC costs, at rated power, each moment at its price. Additive."""
-    watts = energy_kwh(costs, sku, 1) * 1000
-    priced = price_segments(costs.tariff, start_ms, end_ms, costs.zone)
-    return watts * sum((price * (end - start) for start, end, price in priced), Fraction(0)) / (1000 * HOUR_MS)
+    during = terms(costs.tariff, pues(costs), costs.zone, start_ms, end_ms)
+    paid = sum((one.price * one.pue * (one.end_ms - one.start_ms) for one in during), Fraction(0))
+    return machines_kwh(costs, sku, 1) * paid / HOUR_MS
 
 
-def mean_price(costs: PoolCosts, first_day: date) -> Fraction:
-    """Of a kWh, over the twelve months from the first day's month on, each moment the same."""
+class Means(NamedTuple):
+    """Over the twelve months from a month on, at the same power in each moment."""
+
+    pue: Fraction
+    price: Fraction
+    """Of a kWh at the site's meter: a moment weighs by its PUE."""
+
+
+def means(costs: PoolCosts, first_day: date) -> Means:
+    """Of the twelve months from the first day's month on."""
     start = first_day.replace(day=1)
     low, high = midnight(start, costs.zone), midnight(add_months(start, 12), costs.zone)
-    return sum((p * (end - at) for at, end, p in price_segments(costs.tariff, low, high, costs.zone)), Fraction(0)) / (
-        high - low
-    )
+    during = terms(costs.tariff, pues(costs), costs.zone, low, high)
+    drawn = sum((one.pue * (one.end_ms - one.start_ms) for one in during), Fraction(0))
+    paid = sum((one.price * one.pue * (one.end_ms - one.start_ms) for one in during), Fraction(0))
+    return Means(drawn / (high - low), paid / drawn)
 
 
-def energy_kwh(costs: PoolCosts, sku: str, hours: Fraction | int) -> Fraction:
-    """At rated power, with the site's overhead."""
+def pues(costs: PoolCosts) -> list[Pue]:
+    """The PUE at each moment, each from a local midnight of the pool's zone on."""
+    later = (Pue(midnight(day, costs.zone), pue) for day, pue in costs.later_pue)
+    return [Pue(-OPEN_END_MS, costs.pue), *later]
+
+
+def machines_kwh(costs: PoolCosts, sku: str, hours: Fraction | int) -> Fraction:
+    """At rated power, before the site's overhead."""
     one = costs.of(sku)
-    return one.count * one.nameplate_watts * hours / 1000 * costs.pue
+    return one.count * one.nameplate_watts * hours / 1000
 
 
 def _of_asset(costs: PoolCosts, asset: Asset, sku: str, start: date, end: date) -> Part:

@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from slurm_gpucost.costing.pools import Devices, PoolCosts, Source, energy_kwh, mean_price, yearly
+from slurm_gpucost.costing.pools import Devices, PoolCosts, Source, machines_kwh, means, pues, yearly
 from slurm_gpucost.domain.units import decimal_text, to_decimal
 
 HOURS_PER_YEAR = 8760
@@ -105,17 +105,23 @@ def _energy(costs: PoolCosts, sku: str, first_day: date, year: str) -> tuple[Fra
     if costs.rate_parts == 2:
         told = "billed by the kWh as measured, beside the price of the hour"
         return Fraction(0), [Step("Energy", told, Fraction(0), year, (Source(f"{pool}.rate_parts"),))]
-    kwh = energy_kwh(costs, sku, HOURS_PER_YEAR)
-    price = mean_price(costs, first_day)
+    mean = means(costs, first_day)
+    kwh = machines_kwh(costs, sku, HOURS_PER_YEAR) * mean.pue
+    site = "pue"
+    if len(pues(costs)) > 1:
+        site = f"{decimal_text(mean.pue, 6)}, the mean of pue over the twelve months from then on"
     drawn = Step(
         "Energy drawn",
-        f"devices x nameplate_watts / 1000 x {HOURS_PER_YEAR} h x pue",
+        f"devices x nameplate_watts / 1000 x {HOURS_PER_YEAR} h x {site}",
         kwh,
         "kWh/year",
         (Source(f"{key}.devices"), Source(f"{key}.nameplate_watts"), Source(f"{pool}.pue")),
     )
-    energy = kwh * price
-    return energy, [drawn, Step("Energy", _tariff_text(costs, price), energy, year, costs.sources.get("tariff", ()))]
+    energy = kwh * mean.price
+    return energy, [
+        drawn,
+        Step("Energy", _tariff_text(costs, mean.price), energy, year, costs.sources.get("tariff", ())),
+    ]
 
 
 def _tariff_text(costs: PoolCosts, price: Fraction) -> str:

@@ -13,7 +13,7 @@ from slurm_gpucost.costing.invoices import SURCHARGES, LineKey, Priced, amount, 
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes
-from slurm_gpucost.services import bill, blocked, findings, partition, reconcile
+from slurm_gpucost.services import bill, blocked, findings, meter, partition, reconcile
 from slurm_gpucost.services.invoice_checks import (
     DECIMALS,
     Invoices,
@@ -60,7 +60,10 @@ def audit(
         if period[:2] not in done:
             done[period[:2]] = _Done(_terms(settings, queries, period), _orphans(settings, queries, period))
         by_others = blocked.device_ms(settings, queries, pool, *period[:2])
-        found, wrong = _pool(settings, pool, period, done[period[:2]], by_others, parts, billed, made)
+        found, wrong = _pool(
+            settings, pool, period, done[period[:2]], by_others, parts, billed, made,
+            meter.energy_costs(settings, queries, pool, month, period),
+        )  # fmt: skip
         pools.append(found)
         differences += wrong
     start, end = min(p["from_ms"] for p in pools), max(p["until_ms"] for p in pools)
@@ -81,8 +84,9 @@ def _pool(
     settings: Settings, pool: Pool, period: Period, did: _Done, by_others: Mapping[str, Fraction],
     parts: Mapping[tuple[str, int], Priced],
     billed: Mapping[tuple[str, str], Mapping[LineKey, billing.Line]], invoices: Invoices,
+    energy: Mapping[str, Fraction] | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
-    costs = period_costs(pool, period)
+    costs = period_costs(pool, period, energy)
     terms = {sku.name: did.terms[sku.name] for sku in pool.skus}
     orphans = did.orphans
     times = {sku: _time(found, orphans.get(sku, 0), by_others.get(sku, NIL)) for sku, found in terms.items()}

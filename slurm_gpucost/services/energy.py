@@ -25,7 +25,9 @@ from slurm_gpucost.costing.invoices import (
     LineKey,
     Priced,
 )
-from slurm_gpucost.costing.terms import Pue, terms
+from slurm_gpucost.costing.periods import Period
+from slurm_gpucost.costing.pools import pues
+from slurm_gpucost.costing.terms import terms
 from slurm_gpucost.domain.apportion import Holding, Key, portions, segments
 from slurm_gpucost.services.quantities import Piece, pieces, place_of
 from slurm_gpucost.services.queries import Queries
@@ -94,15 +96,33 @@ def charges(
     return found
 
 
-def _of_pool(
-    settings: Settings, queries: Queries, pool: Pool, parts: list[Priced], known_ms: int | None
-) -> Iterator[Charge]:
-    start_ms, end_ms = parts[0].period.start_ms, parts[-1].period.end_ms
-    held = [
+def of_jobs(
+    settings: Settings, queries: Queries, pool: Pool, period: Period, measured: Measured
+) -> Iterator[tuple[str, str, list[EnergyWindow]]]:
+    """(SKU, kind, what was drawn, before PUE) of all that jobs held of a pool in a period, billed or waived."""
+    held = _held(settings, queries, pool, period.start_ms, period.end_ms, None)
+    drawn = _measure(held, measured, Priced(period, {}))
+    powers = _powers(pool, drawn)
+    for one in drawn:
+        for kind, _, windows in _kinds(pool, one, powers[one.sku]):
+            yield one.sku, kind, windows
+
+
+def _held(
+    settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int, known_ms: int | None
+) -> list[tuple[Piece, str]]:
+    return [
         (piece, place[1])
         for piece in pieces(settings, queries, start_ms, end_ms, known_ms)
         if (place := place_of(settings, piece.row)) and place[0] == pool.name
     ]
+
+
+def _of_pool(
+    settings: Settings, queries: Queries, pool: Pool, parts: list[Priced], known_ms: int | None
+) -> Iterator[Charge]:
+    start_ms, end_ms = parts[0].period.start_ms, parts[-1].period.end_ms
+    held = _held(settings, queries, pool, start_ms, end_ms, known_ms)
     measured = load(queries, start_ms, end_ms, None)
     drawn = {priced.period.start_ms: _measure(held, measured, priced) for priced in parts}
     powers = _powers(pool, (one for those in drawn.values() for one in those))
@@ -167,7 +187,7 @@ def _priced(pool: Pool, priced: Priced, drawn: list[_Drawn], powers: Mapping[str
             rule = f"{basis}, {decision.text}" if basis else decision.text
             line = _Line(row["cluster"], row["account"], row["user"], one.sku, kind, rule, decision.factor)
             sums.setdefault(line, []).extend(windows)
-    during = terms(pool.costs.tariff, [Pue(0, pool.costs.pue)], pool.timezone, period.start_ms, period.end_ms)
+    during = terms(pool.costs.tariff, pues(pool.costs), pool.timezone, period.start_ms, period.end_ms)
     for line, windows in sorted(sums.items(), key=lambda one: one[0]):
         for found in energy_lines(windows, during):
             for kind, part, price in (

@@ -72,8 +72,11 @@ def day_of(at_ms: int, pool: Pool) -> date:
     return datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(pool.timezone).date()
 
 
-def period_costs(pool: Pool, period: Period) -> dict[str, Fraction]:
-    """What the devices of each SKU cost in a period, by the config; a part of a day bears its part of the day."""
+def period_costs(pool: Pool, period: Period, energy_costs: Mapping[str, Fraction] | None = None) -> dict[str, Fraction]:
+    """What the devices of each SKU cost in a period, by the config; a part of a day bears its part of the day.
+
+    ``energy_costs``: what energy cost by SKU, where a bill tells; else it is that of rated power.
+    """
     first, last = day_of(period.start_ms, pool), day_of(period.end_ms, pool)
     begun, over = (midnight(last + timedelta(days), pool.timezone) for days in (0, 1))
     passed = Fraction(period.end_ms - begun, over - begun)
@@ -81,7 +84,8 @@ def period_costs(pool: Pool, period: Period) -> dict[str, Fraction]:
     for sku in pool.skus:
         whole = sum((part.amount for part in parts(pool.costs, sku.name, first, last)), Fraction(0))
         today = sum((part.amount for part in parts(pool.costs, sku.name, last, last + timedelta(1))), Fraction(0))
-        energy = energy_cost(pool.costs, sku.name, period.start_ms, period.end_ms)
+        rated = energy_cost(pool.costs, sku.name, period.start_ms, period.end_ms)
+        energy = rated if energy_costs is None else energy_costs[sku.name]
         found[sku.name] = whole + passed * today + energy
     return found
 

@@ -12,7 +12,7 @@ from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.costing.showback import Shown, shown
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
-from slurm_gpucost.services import bill
+from slurm_gpucost.services import bill, meter
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import period_costs, period_in
 from slurm_gpucost.services.utilization import Known
@@ -41,7 +41,8 @@ def showback(settings: Settings, queries: Queries, month: str, now_ms: int) -> l
                 f"--month {month}: the accounting was not asked about all of it yet; showback is for months past"
             )
         existed = _existed(settings, queries, period)
-        for sku, cost in period_costs(pool, period).items():
+        energy = meter.energy_costs(settings, queries, pool, month, period)
+        for sku, cost in period_costs(pool, period, energy).items():
             made = shown(cost, existed[sku], held[sku], pool.idle_cost)
             found.append(_row(settings, pool, sku, period, made, held[sku]))
     return found

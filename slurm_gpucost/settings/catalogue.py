@@ -105,6 +105,11 @@ def tables(value: Any) -> tuple[dict[str, Any], ...]:
     return tuple(value)
 
 
+def pue(value: Any) -> Fraction | tuple[dict[str, Any], ...]:
+    """One PUE, or a list of tables that are read by themselves."""
+    return tables(value) if isinstance(value, list) else number(value, low=Decimal(1))
+
+
 def day(value: Any) -> date:
     """A TOML date, or a text of that form."""
     if isinstance(value, date) and not isinstance(value, datetime):
@@ -195,9 +200,9 @@ SECTIONS = {
 }  # fmt: skip
 POOL = (
     Setting("timezone", "time zone", zone, INHERIT, "The pool's time zone; the site's if not given."),
-    Setting("pue", "number", partial(number, low=Decimal(1)), Fraction("1.56"),
+    Setting("pue", "number or list of tables", pue, Fraction("1.56"),
             "Power usage effectiveness: what the site draws for each kWh of the machines. 1.56 is the average of "
-            "Uptime Institute's 2024 survey; put your own."),
+            "Uptime Institute's 2024 survey; put your own. Where it changes, a list: [{since = 2026-01-01, pue = 1.5}]."),
     Setting("tariff_per_kwh", "amount", _AMOUNT, Fraction("0.20"),
             "Price of a kWh, where there is no [[pools.NAME.tariff]]. An assumption: put your contract's."),
     Setting("tariff_holidays", "list of dates", days, (), "Days that count as sundays in the tariff."),
@@ -216,6 +221,10 @@ POOL = (
             "Capital recovery at this interest a year (0.05 is 5 %) instead of depreciation; depreciation if not given."),
     Setting("fiscal_month", "whole number", partial(whole, low=1), 1, "The month in which the fiscal year begins."),
     Setting("costs_file", "path", text, None, "A CSV of further costs that finance exports, beside the config or from /; none if not given."),
+)  # fmt: skip
+PUE = (
+    Setting("since", "date", day, REQUIRED, "The first day of this PUE, in the pool's time zone; it holds until the next. The first one also holds before."),
+    Setting("pue", "number", partial(number, low=Decimal(1)), REQUIRED, "The PUE from that day on."),
 )  # fmt: skip
 TARIFF = (
     Setting("since", "date", day, REQUIRED, "The first day of these prices; they hold until the next."),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.pools import Source
 from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.costing.tariff import faults as tariff_faults
-from slurm_gpucost.settings.catalogue import ADDITION, ASSET, BAND, COST, INTEREST, TARIFF, Setting, number, tables
+from slurm_gpucost.settings.catalogue import ADDITION, ASSET, BAND, COST, INTEREST, PUE, TARIFF, Setting, number, tables
 from slurm_gpucost.settings.model import Sku
 
 NIL = Fraction(0)
@@ -163,6 +164,23 @@ def tariff_of(reader: Reader, prefix: str, values: dict[str, Any], data: dict[st
         for part, sentence in tariff_faults(found):
             reader.fault(f"{prefix}tariff.{part.removeprefix('versions.').replace('.from', '.since')}", sentence)
     return found
+
+
+def pue_of(reader: Reader, prefix: str, said: Fraction | tuple[dict[str, Any], ...]) -> list[tuple[date, Fraction]]:
+    """(from, PUE) in order; the first holds before its day, too."""
+    if isinstance(said, Fraction):
+        return [(date.min, said)]
+    if not said:
+        reader.fault(f"{prefix}pue", "names none; without a site's own figure, write pue = 1")
+    read = [reader.read(one, PUE, f"{prefix}pue.{n}.") for n, one in enumerate(said)]
+    found = [(one["since"], one["pue"]) for one in read if len(one) == len(PUE)]
+    if len(found) == len(read):  # else what is wrong with it is said already
+        for n, ((before, _), (after, _)) in enumerate(pairwise(found), 1):
+            if after <= before:
+                reader.fault(
+                    f"{prefix}pue.{n}.since", f"{after} is not after {before}, from which the one before holds"
+                )
+    return found or [(date.min, Fraction(1))]
 
 
 def list_of_tables(reader: Reader, key: str, said: Any) -> tuple[dict[str, Any], ...]:

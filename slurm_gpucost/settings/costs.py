@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing import register
@@ -18,6 +19,7 @@ from slurm_gpucost.settings.cost_tables import (
     interest_of,
     items_of,
     items_of_file,
+    pue_of,
     simple_assets,
     tariff_of,
     yearly_items,
@@ -51,12 +53,14 @@ def costs_of(
         fixed[""] = values["split_fixed"]
     items += items_of_file(reader, prefix, values.get("costs_file"), name, month, sources)
     devices = tuple(Devices(sku.name, sku.devices or 1, sku.nameplate_watts or NIL, sku.budgeted_hours) for sku in skus)
+    (_, pue), *later = pue_of(reader, prefix, values.get("pue", Fraction(1)))
     costs = PoolCosts(
         pool=name,
         devices=devices,
         capital=capital,
         items=tuple(items),
-        pue=values.get("pue", NIL),
+        pue=pue,
+        later_pue=tuple(later),
         tariff=tariff_of(reader, prefix, values, data, sources),
         zone=values["timezone"],
         planned_utilization=values.get("planned_utilization", NIL),

@@ -35,12 +35,14 @@ SKU_ENERGY = (
 )  # fmt: skip
 
 
-def energy_of(reader: Reader, prefix: str, values: dict[str, Any], skus: tuple[Sku, ...]) -> Energy:
-    """How the pool bills energy. What would change nothing becomes a fault of the reader."""
+def energy_of(
+    reader: Reader, prefix: str, values: dict[str, Any], skus: tuple[Sku, ...], metered: bool = False
+) -> Energy:
+    """How the pool bills energy. What would change nothing becomes a fault of the reader; a meter needs it all."""
     found = Energy(
         values.get("rate_parts", 1), values.get("host_watts_per_gpu", Fraction(0)), values.get("emission_grams_per_kwh")
     )
-    if found.parts == 1:
+    if found.parts == 1 and not metered:
         said = {f"{prefix}{key}": values.get(key) for key in ("host_watts_per_gpu", "emission_grams_per_kwh")}
         said |= {f"{prefix}skus.{sku.name}.load_factor": sku.load_factor - 1 for sku in skus}
         for key in (key for key, value in said.items() if value):

@@ -31,6 +31,7 @@ def inputs_of(pool: Pool) -> dict[str, str]:
     own: dict[str, Any] = {
         "timezone": pool.timezone.key,
         "pue": costs.pue,
+        **{f"pue.{since}": pue for since, pue in costs.later_pue},
         **_tariff(costs.tariff),
         "tariff_holidays": " ".join(sorted(map(str, costs.tariff.holidays))),
         "planned_utilization": costs.planned_utilization,
@@ -42,8 +43,7 @@ def inputs_of(pool: Pool) -> dict[str, str]:
         "recovery_rate": costs.capital.recovery_rate,
     }
     if pool.energy.parts == 2:
-        own |= {setting.key: value for setting, value in zip(POOL_ENERGY, astuple(pool.energy), strict=True)}
-        own |= {f"skus.{sku.name}.load_factor": sku.load_factor for sku in pool.skus}
+        own |= _energy(pool)
     found = {f"{prefix}.{key}": value for key, value in own.items()}
     for sku in pool.skus:
         found |= {f"{prefix}.skus.{sku.name}.{setting.key}": getattr(sku, setting.key) for setting in SKU}
@@ -109,6 +109,22 @@ def account_inputs(classes: Mapping[str, AccountClass], accounts: Iterable[Told]
 
 def _said(value: str | bool | Fraction) -> str:
     return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else number_text(value)
+
+
+def meter_inputs(pools: Iterable[Pool]) -> dict[str, str]:
+    """The electricity bills, and what divides them, as key -> text."""
+    found: dict[str, Any] = {}
+    for pool in pools:
+        for one in pool.meters:
+            prefix = f"pools.{pool.name}"
+            found[f"{prefix}.meter.{one.month}"] = f"{number_text(one.kwh)} kWh, {number_text(one.amount)}"
+            found |= {f"{prefix}.{key}": value for key, value in _energy(pool).items() if value is not None}
+    return {key: _text(value) if isinstance(value, Fraction | int) else value for key, value in found.items()}
+
+
+def _energy(pool: Pool) -> dict[str, Any]:
+    own = {setting.key: value for setting, value in zip(POOL_ENERGY, astuple(pool.energy), strict=True)}
+    return own | {f"skus.{sku.name}.load_factor": sku.load_factor for sku in pool.skus}
 
 
 def _plain(value: Any) -> str:

@@ -23,6 +23,7 @@ from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, 
 from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY, energy_of
 from slurm_gpucost.settings.free import free_of
+from slurm_gpucost.settings.meter import meters_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
 from slurm_gpucost.settings.portal import PORTAL
 
@@ -183,7 +184,7 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff")
+        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter")
         values = self.read(data, (*POOL, *POOL_ENERGY), prefix, also)
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
@@ -195,8 +196,9 @@ class _Reader:
         carrier = values.get("idle_cost", INSTITUTION)
         if carrier not in CARRIERS:
             self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {' or '.join(CARRIERS)}")
-        energy = energy_of(self, prefix, values, skus)
-        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), energy, carrier)
+        meters = tuple(meters_of(self, prefix, data))
+        energy = energy_of(self, prefix, values, skus, bool(meters))
+        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), energy, carrier, meters)
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
         values: dict[str, Any] = self.read(data, (*SKU, *SKU_ENERGY, *BLOCKED), prefix)

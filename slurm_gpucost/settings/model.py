@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.accounts import AccountClass, Told
 from slurm_gpucost.costing.free import Free
+from slurm_gpucost.costing.meter import Meter
 from slurm_gpucost.costing.policy import Rule
 from slurm_gpucost.costing.pools import PoolCosts
 from slurm_gpucost.costing.quantity import Rounding
@@ -76,6 +77,8 @@ class Pool:
     energy: Energy
     idle_cost: str = INSTITUTION
     """Who carries it when a month that is over is divided."""
+    meters: tuple[Meter, ...] = ()
+    """The electricity bills of months, which count where there is one."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ def keys(value: Any) -> set[str]:
 @pytest.mark.parametrize(
     "words",
     ["jobs -a -S 2026-10-01", "invoice --month 2026-10", "invoice --month 2026-10 -u bob", "rates explain", "status",
-     "report cluster a start=2026-10-01 end=2026-11-01", "config check", "rebuild"],
+     "report cluster a start=2026-10-01 end=2026-11-01", "config check", "rebuild",
+     "energy --month 2026-10"],
 )  # fmt: skip
 def test_every_key_of_the_json_is_documented(ask: Ask, words: str) -> None:
     path = next(path for path, _ in commands() if f"gpucost {words}".startswith(path))

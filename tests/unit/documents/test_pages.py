@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.documents import audit as document
-from slurm_gpucost.documents import cards, derivation, invoice, jobs, report, simulation, status
+from slurm_gpucost.documents import cards, derivation, energy, invoice, jobs, report, simulation, status
 from slurm_gpucost.documents.table import choose, parsable, table
 from slurm_gpucost.documents.times import length, local, with_offset
 
@@ -251,3 +251,25 @@ def test_simulation(golden: Golden) -> None:
     }  # fmt: skip
     gone = {**row, "sku": "old", "then": None, "change_percent": None, "break_even_percent": None, "by_utilization": []}
     golden("rates_simulate", simulation.page([row, gone, {**row, "sku": "dear", "break_even_percent": "104.00"}]))
+
+
+BILL: dict[str, Any] = {
+    "pool": "main", "period_start": "2026-10-01T00:00:00+05:30", "period_end": "2026-11-01T00:00:00+05:30",
+    "complete": True, "currency": "INR", "basis": "meter", "pue": "1.500000", "measured_of_jobs_kwh": "18000.000000",
+    "unobserved_kwh": "12.500000", "kg_co2e": "16500.000000",
+    "parts": {
+        "measured": {"kwh": "20000.000000", "amount": "4200.000000"},
+        "imputed": {"kwh": "2000.000000", "amount": "420.000000"},
+        "hosts": {"kwh": "6000.000000", "amount": "1260.000000"},
+        "losses": {"kwh": "14000.000000", "amount": "2940.000000"},
+        "difference": {"kwh": "-750.000000", "amount": "-157.500000"},
+    },
+    "total": {"kwh": "41250.000000", "amount": "8662.500000"},
+}  # fmt: skip
+
+
+def test_energy_against_a_bill_and_without_one(golden: Golden) -> None:
+    parts = {name: part for name, part in BILL["parts"].items() if name != "difference"}
+    none = {"basis": "tariff", "complete": False, "parts": parts, "unobserved_kwh": "0.000000", "kg_co2e": None}
+    other = {**BILL, **none, "pool": "new", "total": {"kwh": "42000.000000", "amount": "8820.000000"}}
+    golden("energy", energy.page([BILL, other]))
