@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -29,16 +30,24 @@ PARTS = ("measured", "imputed", "hosts", "losses", "difference")
 """Together they are the bill."""
 
 
+Sums = defaultdict[tuple[int, int], Fraction]
+"""(start, end) -> mJ. Most windows are whole clock hours, so those of all devices add up to a few."""
+
+
+def _sums() -> Sums:
+    return defaultdict(Fraction)
+
+
 @dataclass
 class Drawn:
-    """The energy of a SKU's devices before PUE, in windows."""
+    """The energy of a SKU's devices before PUE."""
 
-    measured: list[EnergyWindow] = field(default_factory=list)
+    measured: Sums = field(default_factory=_sums)
     """What the devices' counters said, whoever held them."""
-    of_jobs: list[EnergyWindow] = field(default_factory=list)
+    of_jobs: Sums = field(default_factory=_sums)
     """The part of it that is of jobs, billed or waived."""
-    imputed: list[EnergyWindow] = field(default_factory=list)
-    hosts: list[EnergyWindow] = field(default_factory=list)
+    imputed: Sums = field(default_factory=_sums)
+    hosts: Sums = field(default_factory=_sums)
     unobserved_mj: int = 0
     """What counters grew by while nobody looked: of jobs it is imputed, so it counts in no part."""
 
@@ -56,10 +65,11 @@ def drawn(settings: Settings, queries: Queries, pool: Pool, period: Period) -> d
                 start, end = max(one.start_ms, period.start_ms), min(one.end_ms, period.end_ms)
                 if start < end and one.energy_mj:
                     part = Fraction(one.energy_mj * (end - start), one.end_ms - one.start_ms)
-                    of_sku.measured.append(EnergyWindow(start, end, part))
+                    of_sku.measured[start, end] += part
     for sku, kind, those in energy.of_jobs(settings, queries, pool, period, measured):
         kinds = {ENERGY: found[sku].of_jobs, IMPUTED_ENERGY: found[sku].imputed, HOST_ENERGY: found[sku].hosts}
-        kinds[kind].extend(those)
+        for energy_window in those:
+            kinds[kind][energy_window.start_ms, energy_window.end_ms] += energy_window.energy_mj
     return found
 
 
@@ -106,16 +116,19 @@ def _of_pool(settings: Settings, queries: Queries, pool: Pool, month: str, until
     bill = meter_of(pool, month) if period == whole else None
     during = terms(pool.costs.tariff, pues(pool.costs), pool.timezone, period.start_ms, period.end_ms)
     windows = {
-        "measured": [window for one in by_sku for window in one.measured],
-        "imputed": [window for one in by_sku for window in one.imputed],
-        "hosts": [window for one in by_sku for window in one.hosts],
+        "measured": [one.measured for one in by_sku],
+        "imputed": [one.imputed for one in by_sku],
+        "hosts": [one.hosts for one in by_sku],
     }
-    lines = {name: energy_lines(those, during) for name, those in windows.items()}
+    lines = {
+        name: energy_lines((EnergyWindow(*at, drawn_mj) for one in those for at, drawn_mj in one.items()), during)
+        for name, those in windows.items()
+    }
     pue = mean_pue([line for those in lines.values() for line in those])
     if bill is None:
         parts = _by_tariff(lines)
     else:
-        measured, imputed, hosts = (_sum(those) for those in windows.values())
+        measured, imputed, hosts = (sum(map(_sum, those), NIL) for those in windows.values())
         made = reconcile(bill, measured, imputed, hosts, pue)
         parts = dict(
             zip(PARTS, (made.measured, made.imputed, made.overhead, made.losses, made.difference), strict=True)
@@ -150,8 +163,8 @@ def _by_tariff(lines: Mapping[str, list[EnergyLine]]) -> dict[str, Part]:
     return {**found, "losses": Part(kwh, amount)}
 
 
-def _sum(windows: Iterable[EnergyWindow]) -> Fraction:
-    return sum((Fraction(one.energy_mj) for one in windows), NIL)
+def _sum(sums: Sums) -> Fraction:
+    return sum(sums.values(), NIL)
 
 
 def _told(parts: Mapping[str, Part]) -> dict[str, dict[str, str]]:
