@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.costing.accounts import FIELDS
@@ -112,6 +112,7 @@ said = st.lists(
 )
 
 
+@settings(deadline=None)  # it makes ledgers, and a busy machine takes its time
 @given(said, st.integers(0, 5))
 def test_any_order_of_import_gives_the_same(said: Any, at: int) -> None:
     """One value a moment, imported in any order: at each moment the one that began last holds."""
