@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import floor, lcm
 from typing import Any, NamedTuple
 
-from slurm_gpucost.costing.exact import exact, time_span, whole
+from slurm_gpucost.costing.exact import exact, plain, time_span, whole
 
 PARTS = 720_720_000
 """A GPU is cut into a multiple of this: shares of up to a sixteenth, and of a hundredth, are whole numbers of it."""
@@ -104,7 +104,7 @@ class _Sweep:
         touched: set[Any] = set()
         for sign, hold in changes:
             gpus, cpus, mem_mb = self._totals.get(hold.key, (0, 0, 0))
-            parts = _integer(hold.gpus * self._parts)
+            parts = plain(hold.gpus * self._parts)
             self._totals[hold.key] = (gpus + sign * parts, cpus + sign * hold.cpus, mem_mb + sign * hold.mem_mb)
             self._held += sign * parts
             touched.add(hold.key)
@@ -132,9 +132,9 @@ class _Sweep:
             return 0
         every, wanted = self._node.gpus * self._parts, [gpus]
         if self._node.cpus:
-            wanted.append(_integer(cpus * (every // self._node.cpus)))
+            wanted.append(plain(cpus * (every // self._node.cpus)))
         if self._node.mem_mb:
-            wanted.append(_integer(mem_mb * (every // self._node.mem_mb)))
+            wanted.append(plain(mem_mb * (every // self._node.mem_mb)))
         blocks = max(min(max(wanted), every) - gpus, 0)
         return floor(blocks / Fraction(self._parts)) * self._parts if self._in_whole else blocks
 
@@ -144,8 +144,3 @@ class _Sweep:
             self.found.append(Blocked(key, since, at, Fraction(before, self._parts)))
         if parts:
             self._open[key] = (since if before == parts else at, parts)
-
-
-def _integer(value: int | Fraction) -> int | Fraction:
-    """The same; integers are many times quicker."""
-    return value.numerator if value.denominator == 1 else value

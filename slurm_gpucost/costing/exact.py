@@ -40,6 +40,11 @@ def keep_exact(item: object, *fields: str) -> None:
         object.__setattr__(item, field, exact(getattr(item, field), field))
 
 
+def plain(value: int | Fraction) -> int | Fraction:
+    """The same; a whole number as an int, which is many times quicker."""
+    return value.numerator if value.denominator == 1 else value
+
+
 def exact_decimal(value: Fraction, least: int = 0) -> Decimal:
     """The same number, with that many decimals or more. Raises ValueError where it is no decimal, like 1/3."""
     for digits in range(least, _MOST_DIGITS):

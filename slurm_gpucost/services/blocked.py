@@ -10,7 +10,7 @@ A suspended attempt blocks by its memory alone: Slurm keeps that for it, and giv
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
 from itertools import groupby
@@ -18,14 +18,17 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from slurm_gpucost.costing.blocked import Blocked, Hold, Installed, blocked, evenly
+from slurm_gpucost.costing.exact import plain
 from slurm_gpucost.costing.policy import Decision
 from slurm_gpucost.costing.tres_text import allocated
+from slurm_gpucost.domain.inventory import Outage
 from slurm_gpucost.domain.matching import nodes_of
 from slurm_gpucost.domain.outages import cut
 from slurm_gpucost.domain.records import Attempt
 from slurm_gpucost.domain.suspension import stretches
 from slurm_gpucost.services.blockable import Node, Place, Row, places_of
-from slurm_gpucost.services.quantities import Decider, Held
+from slurm_gpucost.services.deciding import Decider
+from slurm_gpucost.services.quantities import Held
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Pool, Settings
 from slurm_gpucost.settings.model import Blocking
@@ -34,6 +37,7 @@ NIL = Fraction(0)
 MIB = 1024
 _Key = tuple[str, int, int]
 """Cluster, job id and submit ms of an attempt; they sort."""
+_SUSPENDED = "suspended"
 _NOBODY: _Key = ("", 0, 0)
 """Has the GPUs that are unavailable, less those that are held twice, and blocks nothing."""
 
@@ -57,8 +61,8 @@ def blocked_time(
     blocking = {sku.name: sku.blocking for sku in pool.skus if sku.blocking.cpus_per_gpu or sku.blocking.gib_per_gpu}
     if not blocking or start_ms >= end_ms:
         return []
-    known_ms = start_ms if known_ms is None else known_ms
-    return _Question(settings, queries, blocking, start_ms, end_ms, known_ms).answer()
+    decider = Decider(settings, queries, end_ms, start_ms if known_ms is None else known_ms)
+    return _Question(settings, queries, blocking, start_ms, end_ms, decider).answer()
 
 
 def device_ms(settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int) -> dict[str, Fraction]:
@@ -72,12 +76,12 @@ def device_ms(settings: Settings, queries: Queries, pool: Pool, start_ms: int, e
 class _Question:
     def __init__(
         self, settings: Settings, queries: Queries, blocking: Mapping[str, Blocking], start_ms: int, end_ms: int,
-        known_ms: int,
+        decider: Decider,
     ) -> None:  # fmt: skip
-        self.known_ms = known_ms
+        self.decider = decider
         self.settings, self.queries, self.blocking = settings, queries, blocking
         self.start_ms, self.end_ms = start_ms, end_ms
-        self.stops: dict[_Key, set[tuple[int, int]]] = {}  # suspended stretches of attempts with leases
+        self.stops: dict[_Key, set[Outage]] = {}  # suspended stretches of attempts with leases
         self.holds: dict[Node, list[Hold]] = defaultdict(list)
 
     def answer(self) -> list[BlockedTime]:
@@ -87,16 +91,16 @@ class _Question:
         for node in places:
             self._gpus(node, by_node.get(node, []))
         attempts = {key: row for row in self._attempts() if self._takes(key := _key(row), row, places)}
-        decider = Decider(self.settings, self.queries, self.start_ms, self.end_ms, self.known_ms, attempts.values())
         sums: dict[Any, Fraction] = defaultdict(Fraction)
         decisions: dict[int, Decision] = {}
         for node, those in sorted(places.items()):
             for place in those:
                 for one in self._on(node, place):
                     row = attempts[one.key]
-                    for start, end, suspended in _cut(one, self.stops.get(one.key, ())):
-                        for low, high, outage in cut(start, end, decider.outages.get(node, [])):
-                            decision = decider.decide(row, suspended, outage, _ran_ms(row))
+                    for start, end, suspended in cut(one.start_ms, one.end_ms, sorted(self.stops.get(one.key, ()))):
+                        part = {**row, "suspended": suspended}
+                        for low, high, outage in cut(start, end, self.decider.outages.get(node, [])):
+                            decision = self.decider.decide(part, outage, _ran_ms(row))
                             owner = (row["cluster"], row["account"], row["user"], place.sku)
                             decisions[decision.row] = decision
                             sums[*owner, decision.row] += one.devices * (high - low)
@@ -117,7 +121,7 @@ class _Question:
             if row["state"] == "lease":
                 stops = self.stops.setdefault(key, set())
                 if row["suspended"]:
-                    stops.add((row["start_ms"], row["end_ms"]))
+                    stops.add(Outage(row["start_ms"], row["end_ms"], _SUSPENDED))
 
     def _attempts(self) -> list[Row]:
         return self.queries.ask("node_holds", start_ms=self.start_ms, end_ms=self.end_ms)
@@ -130,11 +134,12 @@ class _Question:
         if not cpus and not mem_mb:
             return False
         if key not in self.stops:  # it holds no GPUs that are known by node, so no lease says when it was suspended
-            self.stops[key] = {(one.start_ms, one.end_ms) for one in stretches(_attempt(row), ()) if one.suspended}
+            stops = (one for one in stretches(_attempt(row), ()) if one.suspended)
+            self.stops[key] = {Outage(one.start_ms, one.end_ms, _SUSPENDED) for one in stops}
         start, stop = max(row["start_ms"], self.start_ms), min(row["stop_ms"], self.end_ms)
         if start >= stop:
             return False
-        for low, high, suspended in _cut(Blocked(key, start, stop, NIL), self.stops[key]):
+        for low, high, suspended in cut(start, stop, sorted(self.stops[key])):
             for node in on:
                 self.holds[node].append(Hold(low, high, key, 0, 0 if suspended else cpus, mem_mb))
         return True
@@ -153,20 +158,6 @@ class _Question:
         return blocked(holds, installed, in_whole=blocking.whole_gpus)
 
 
-def _cut(one: Blocked, stops: Any) -> Iterator[tuple[int, int, bool]]:
-    """(from, until, whether suspended), in order."""
-    at = one.start_ms
-    for start, end in sorted(stops):
-        low, high = max(at, start), min(end, one.end_ms)
-        if low < high:
-            if at < low:
-                yield at, low, False
-            yield low, high, True
-            at = high
-    if at < one.end_ms:
-        yield at, one.end_ms, False
-
-
 @lru_cache(maxsize=65536)
 def _nodes(node_list: str) -> frozenset[str]:
     return nodes_of(node_list)
@@ -180,11 +171,7 @@ def _each(alloc_tres: str, nodes: int) -> tuple[Fraction | int, Fraction | int]:
         cpus, mem_mb = evenly(allocated(told), nodes)
     except ValueError:
         return 0, 0
-    return _integer(cpus), _integer(mem_mb)
-
-
-def _integer(value: Fraction) -> Fraction | int:
-    return value.numerator if value.denominator == 1 else value
+    return plain(cpus), plain(mem_mb)
 
 
 def _key(row: Row) -> _Key:

@@ -8,30 +8,22 @@ are suspended ones where attempts are rounded.
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from fractions import Fraction
-from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from slurm_gpucost.costing.policy import DECLARED, NONE, OUTAGES, Decision, Facts, decide
+from slurm_gpucost.costing.policy import NONE, Decision
 from slurm_gpucost.costing.quantity import ATTEMPT, billable_ms
 from slurm_gpucost.costing.quantity import Piece as Stretch
 from slurm_gpucost.domain.apportion import Key
-from slurm_gpucost.domain.evidence import NodeEvent
-from slurm_gpucost.domain.inventory import Outage
-from slurm_gpucost.domain.outages import cut, disjoint, outages
+from slurm_gpucost.domain.outages import cut
 from slurm_gpucost.domain.units import MS
-from slurm_gpucost.services import accounts
+from slurm_gpucost.services.deciding import Decider, Row
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources.identity import uid_of
 
 NIL = Fraction(0)
-Row = Mapping[str, Any]
-_LOOKED_AT = -1
-"""The place of the one that a :class:`Decider` is asked of."""
 
 
 class Held(NamedTuple):
@@ -71,7 +63,7 @@ def held(settings: Settings, queries: Queries, start_ms: int, end_ms: int, known
 
     Classes of accounts are as they are at ``known_ms``, else at the start.
     """
-    return _Question(settings, queries, start_ms, end_ms, start_ms if known_ms is None else known_ms).answer()
+    return _Question(settings, queries, start_ms, end_ms, known_ms).answer()
 
 
 def pieces(
@@ -81,27 +73,25 @@ def pieces(
 
     For what must be known of each lease; sums of device time are much quicker by :func:`held`.
     """
-    return _Question(settings, queries, start_ms, end_ms, start_ms if known_ms is None else known_ms).pieces()
+    return _Question(settings, queries, start_ms, end_ms, known_ms).pieces()
 
 
 class _Question:
-    def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, known_ms: int) -> None:
-        self.classes: dict[tuple[str, str], str] = {}
-        self.accounts, self.known_ms = accounts.known_at(settings, queries, known_ms), known_ms
-        self.billing, self.cluster, self.queries = settings.billing, settings.cluster, queries
-        self.start_ms, self.end_ms = start_ms, end_ms
-        lengths = {rule.shorter_than_seconds for rule in self.billing.rules if rule.shorter_than_seconds}
-        self.lengths = sorted(length * MS for length in lengths)
-        self.rounds = self.billing.rounding.per == ATTEMPT
-        self.rows: dict[int, Row] = {}
+    def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, known_ms: int | None) -> None:
+        self.queries, self.start_ms, self.end_ms = queries, start_ms, end_ms
+        self.decider = Decider(settings, queries, end_ms, start_ms if known_ms is None else known_ms)
+        self.rounding = settings.billing.rounding
+        self.rounds = self.rounding.per == ATTEMPT
+        self.longest = self.decider.lengths[-1] if self.decider.lengths else 0
+        self.rows = {row["holder"]: row for row in self._ask("billable_time", held=0)}
         self.time: dict[_Group, Fraction] = {}
         self.added: dict[_Group, Fraction] = {}
-        self.decisions: dict[Facts, Decision] = {}
+
+    def _ask(self, name: str, **params: Any) -> list[dict[str, Any]]:
+        return self.queries.ask(name, start_ms=self.start_ms, end_ms=self.end_ms, **params)
 
     def answer(self) -> list[Held]:
-        for row in self.queries.ask("billable_time", start_ms=self.start_ms, end_ms=self.end_ms, held=0):
-            self.rows[row["holder"]] = row
-            self.time[self._usual(row)] = device_ms(row)
+        self.time = {self._usual(holder): device_ms(row) for holder, row in self.rows.items()}
         looked_at = [list(leases) for _, leases in groupby(self._special(), key=_attempt_of)]
         for leases in looked_at:
             self._one_by_one(leases)
@@ -114,157 +104,71 @@ class _Question:
         ]
 
     def pieces(self) -> Iterator[Piece]:
-        for row in self.queries.ask("billable_time", start_ms=self.start_ms, end_ms=self.end_ms, held=0):
-            self.rows[row["holder"]] = row
-        for lease in self.queries.ask("held_leases", start_ms=self.start_ms, end_ms=self.end_ms):
-            holder = self.rows[lease["holder"]]
-            key = (lease["cluster"], lease["job_id"], lease["submit_ms"], lease["n"])
-            devices = Fraction(lease["units"], holder["share_den"] or 1)
-            out = self._outages.get((lease["cluster"], lease["node"]), [])
-            ran = self._ran(lease["elapsed_ms"])
-            for start, end, outage in cut(lease["start_ms"], lease["end_ms"], out):
+        for lease in self._ask("held_leases"):
+            row, key = self.rows[lease["holder"]], (*_attempt_of(lease), lease["n"])
+            for group, start, end, devices in self._parts(lease, row):
                 low, high = max(start, self.start_ms), min(end, self.end_ms)
                 if low < high:
-                    decision = self._decide(_Group(lease["holder"], outage, ran))
-                    yield Piece(holder, key, low, high, devices, decision)
+                    yield Piece(row, key, low, high, devices, self._decide(group))
 
-    def _usual(self, row: Row) -> _Group:
-        return _Group(row["holder"], NONE, self.lengths[-1] if self.lengths else 0)
-
-    @cached_property
-    def _outages(self) -> dict[tuple[str, str], list[Outage]]:
-        """(cluster, node) -> its outages, each moment once: declared ones, and Slurm's where a rule asks for them."""
-        found: dict[tuple[str, str], list[Outage]] = {}
-        for one in self.billing.outages:
-            for node in one.nodes:
-                found.setdefault((self.cluster, node), []).append(Outage(one.from_ms, one.until_ms, DECLARED))
-        if {value for rule in self.billing.rules for value in rule.match.get("outage", ())} - {DECLARED}:
-            events = [NodeEvent(**row) for row in self.queries.ask("node_events", end_ms=self.end_ms)]
-            for place, those in groupby(events, key=lambda event: (event.cluster, event.node)):
-                found.setdefault(place, []).extend(outages(those))
-        return {node: disjoint(those, OUTAGES) for node, those in found.items()}
+    def _usual(self, holder: int) -> _Group:
+        return _Group(holder, NONE, self.longest)
 
     def _special(self) -> list[dict[str, Any]]:
-        shorter = self.lengths[-1] if self.lengths and self.lengths[-1] > MS else 0  # what did not run held nothing
+        shorter = self.longest if self.longest > MS else 0  # what did not run held nothing
         asked = sorted(holder for holder in self.rows if shorter and self._length_counts(holder))
-        out = [[*node, one.start_ms, one.end_ms] for node, those in sorted(self._outages.items()) for one in those]
+        outages = sorted(self.decider.outages.items())
+        out = [[*node, one.start_ms, one.end_ms] for node, those in outages for one in those]
         if not asked and not self.rounds and not out:
             return []
-        return self.queries.ask(
-            "special_leases", start_ms=self.start_ms, end_ms=self.end_ms, holders=json.dumps(asked), shorter_ms=shorter,
-            suspended=int(self.rounds), outages=json.dumps(out),
+        return self._ask(
+            "special_leases", holders=json.dumps(asked), shorter_ms=shorter, suspended=int(self.rounds),
+            outages=json.dumps(out),
         )  # fmt: skip
 
     def _length_counts(self, holder: int) -> bool:
         """A rule decides otherwise of a shorter attempt of this holder."""
-        usual = self._usual(self.rows[holder])
-        reached = (0, *self.lengths) if self.lengths[0] > MS else self.lengths
+        usual, lengths = self._usual(holder), self.decider.lengths
+        reached = (0, *lengths) if lengths[0] > MS else lengths
         return any(self._decide(usual._replace(ran_ms=ms)) != self._decide(usual) for ms in reached)
+
+    def _parts(self, lease: Row, row: Row) -> Iterator[tuple[_Group, int, int, Fraction]]:
+        """(group, start, end, devices): a whole lease, cut where its node went out of use and came back."""
+        devices, ran = Fraction(lease["units"], row["share_den"] or 1), self.decider.ran(lease["elapsed_ms"])
+        out = self.decider.outages.get((lease["cluster"], lease["node"]), [])
+        for start, end, outage in cut(lease["start_ms"], lease["end_ms"], out):
+            yield _Group(lease["holder"], outage, ran), start, end, devices
 
     def _one_by_one(self, leases: list[dict[str, Any]]) -> None:
         """Move an attempt's time from the groups' sums to groups that know more of it."""
         parts: list[tuple[_Group, Stretch]] = []
         for lease in leases:
             self.rows.setdefault(lease["holder"], lease)
-            low, high = max(lease["start_ms"], self.start_ms), min(lease["end_ms"], self.end_ms)
-            devices = Fraction(lease["units"], lease["share_den"] or 1)
-            if low < high:
-                self._add(self._usual(lease), -(high - low) * devices)
-            for start, end, outage in cut(
-                lease["start_ms"], lease["end_ms"], self._outages.get((lease["cluster"], lease["node"]), [])
-            ):
-                group = _Group(lease["holder"], outage, self._ran(lease["elapsed_ms"]))
+            for group, start, end, devices in self._parts(lease, lease):
                 parts.append((group, Stretch(start, end, devices, self._decide(group).factor)))
                 low, high = max(start, self.start_ms), min(end, self.end_ms)
                 if low < high:
+                    self._add(self._usual(group.holder), -(high - low) * devices)
                     self._add(group, (high - low) * devices)
         ended = leases[0]["attempt_end_ms"]
         if self.rounds and ended is not None and self.start_ms < ended <= self.end_ms:
-            billed = billable_ms([piece for _, piece in parts], self.billing.rounding)
+            billed = billable_ms([piece for _, piece in parts], self.rounding)
             for (group, _), one in zip(parts, billed, strict=True):
                 self.added[group] = self.added.get(group, NIL) + one.added
 
     def _add(self, group: _Group, time: Fraction) -> None:
         self.time[group] = self.time.get(group, NIL) + time
 
-    def _ran(self, elapsed_ms: int) -> int:
-        """The longest declared length that an attempt reached, or 0: rules tell lengths between two not apart."""
-        at = bisect_right(self.lengths, elapsed_ms)
-        return self.lengths[at - 1] if at else 0
-
     def _rounded(self, looked_at: list[list[dict[str, Any]]]) -> None:
-        rounding = self.billing.rounding
-        without = [list(_attempt_of(leases[0])) for leases in looked_at]
-        for row in self.queries.ask(
-            "rounded_time", start_ms=self.start_ms, end_ms=self.end_ms, step_ms=rounding.step_ms,
-            minimum_ms=rounding.minimum_ms, without=json.dumps(without),
-        ):  # fmt: skip
-            holder = self.rows[row["holder"]]
-            group = self._usual(holder)
-            added = Fraction(row["added"], holder["share_den"] or 1) * self._decide(group).factor
+        without = json.dumps([_attempt_of(leases[0]) for leases in looked_at])
+        steps = {"step_ms": self.rounding.step_ms, "minimum_ms": self.rounding.minimum_ms}
+        for row in self._ask("rounded_time", **steps, without=without):
+            group = self._usual(row["holder"])
+            added = Fraction(row["added"], self.rows[row["holder"]]["share_den"] or 1) * self._decide(group).factor
             self.added[group] = self.added.get(group, NIL) + added
 
     def _decide(self, group: _Group) -> Decision:
-        facts = self._facts(group)
-        if facts not in self.decisions:
-            self.decisions[facts] = decide(facts, self.billing.rules)
-        return self.decisions[facts]
-
-    def _facts(self, group: _Group) -> Facts:
-        row = self.rows[group.holder]
-        return Facts(
-            state=row["state"], cause=self._cause(row), attempt=row["run"], qos=row["qos"], partition=row["partition"],
-            account_class=self._class(row["cluster"], row["account"]), outage=group.outage,
-            reservation=row["reservation"], elapsed_ms=group.ran_ms,
-        )  # fmt: skip
-
-    def _class(self, cluster: str, account: str) -> str:
-        if (cluster, account) not in self.classes:
-            facts = self.accounts.facts_at(cluster, account, self.known_ms)
-            self.classes[cluster, account] = str(facts["class"].value)
-        return self.classes[cluster, account]
-
-    def _cause(self, row: Row) -> str:
-        if row["suspended"]:
-            return "suspended"
-        if row["vanished"]:
-            return "vanished"
-        if row["cancelled_by"] is None or not self._asks_who_cancelled:
-            return NONE
-        owner = self._uids.get(row["user"])
-        if owner is None:
-            return NONE
-        return "cancelled_by_user" if owner == row["cancelled_by"] else "cancelled_by_other"
-
-    @cached_property
-    def _asks_who_cancelled(self) -> bool:
-        named = {value for rule in self.billing.rules for value in rule.match.get("cause", ())}
-        return not named <= {"suspended", "vanished"}
-
-    @cached_property
-    def _uids(self) -> dict[str, int]:
-        """What the hooks said of each user, else this system; who is not in it stays unknown, and so does the cause."""
-        asked = {row["user"] for row in self.rows.values() if row["cancelled_by"] is not None}
-        told = {row["user"]: row["uid"] for row in self.queries.ask("user_ids", users=json.dumps(sorted(asked)))}
-        found = {user: told.get(user, uid_of(user)) for user in asked}
-        return {user: uid for user, uid in found.items() if uid is not None}
-
-
-class Decider:
-    """Decides on attempts one by one, as :func:`held` does on sums of leases."""
-
-    def __init__(
-        self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, known_ms: int, attempts: Iterable[Row]
-    ):
-        self._question = _Question(settings, queries, start_ms, end_ms, known_ms)
-        self._question.rows = dict(enumerate(attempts))
-        self.outages = self._question._outages
-        """(cluster, node) -> its outages, in order and disjoint."""
-
-    def decide(self, attempt: Row, suspended: bool, outage: str, elapsed_ms: int) -> Decision:
-        """Of a time of one of the attempts, which have the columns of ``attempt``, in which it was suspended or not."""
-        self._question.rows[_LOOKED_AT] = {**attempt, "suspended": suspended}
-        return self._question._decide(_Group(_LOOKED_AT, outage, self._question._ran(elapsed_ms)))
+        return self.decider.decide(self.rows[group.holder], group.outage, group.ran_ms)
 
 
 def place_of(settings: Settings, row: Row) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 -- array) those that ran for less than :shorter_ms net of suspension; with :suspended 1, those that were suspended and have
 -- ended in the period; and those that held something on a node while it was out of use: :outages is a JSON array of
 -- [cluster, node, from_ms, until_ms].
--- end_ms of what runs is the last good look at the accounting (open 1), as in billable_time.
+-- end_ms of what runs is the last good look at the accounting, as in billable_time.
 WITH longest AS (
   SELECT coalesce(max(CAST(value AS INTEGER)), 0) + 1 AS ms FROM meta WHERE key = 'longest_lease_ms'
 ),
@@ -44,7 +44,7 @@ named AS MATERIALIZED (
 SELECT l.holder, l.cluster, l.job_id, l.submit_ms, l.n, l.node, l.start_ms, l.units * l.share_num AS units,
   CASE WHEN l.end_ms < 4611686018427387903 THEN l.end_ms
     WHEN polled.at_ms > l.seen_ms THEN polled.at_ms ELSE l.seen_ms END AS end_ms,
-  a.end_ms IS NULL AS open, a.end_ms AS attempt_end_ms,
+  a.end_ms AS attempt_end_ms,
   coalesce(a.elapsed_ms,
     (CASE WHEN polled.at_ms > l.seen_ms THEN polled.at_ms ELSE l.seen_ms END) - a.start_ms - a.suspended_ms) AS elapsed_ms,
   h.account, h.user, h.gres_name, h.gres_type, nullif(h.model, '') AS model, h.share_den, h.suspended, h.state, h.partition,
