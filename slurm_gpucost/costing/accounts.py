@@ -6,7 +6,8 @@ of one source, what is said of the one cluster goes before what is said of all, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -113,6 +114,14 @@ def holder(facts: Mapping[str, Known], classes: Mapping[str, AccountClass]) -> H
         raise ValueError(f"{facts['class'].where}: there is no class '{name}'; declare it as [classes.{name}]")
     contact, tax_id = (str(facts[key].value) if key in facts else "" for key in ("contact", "tax_id"))
     return Holder(classes[str(name)], contact, tax_id, "tax_exempt" in facts and facts["tax_exempt"].value is True)
+
+
+def no_class(name: str, classes: Collection[str]) -> str:
+    """That there is no such class, and which there are."""
+    near = get_close_matches(name, classes, 1)
+    return f"there is no class '{name}'; " + (
+        f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(classes))}"
+    )
 
 
 def faults(one: AccountClass) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from slurm_gpucost.costing.accounts import Holder
 from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
+from slurm_gpucost.costing.energy import GRAMS_PER_KG
 from slurm_gpucost.costing.exact import exact_decimal, number_text
 from slurm_gpucost.costing.free import Free, used
 from slurm_gpucost.costing.free import Line as FreeLine
@@ -37,7 +38,6 @@ UNITS = {
 """By kind: how much of a quantity the unit price is for. Device-ms are priced by the hour, kWh by the kWh."""
 SURCHARGES = (SURCHARGE, ENERGY_SURCHARGE)
 ENERGY_DECIMALS = 6
-GRAMS_PER_KG = 1000
 NIL = Fraction(0)
 NO_ONE = Holder()
 NO_ROUNDING = Rounding()
@@ -81,6 +81,10 @@ class Line(NamedTuple):
 
     quantity: Fraction
     held: Fraction
+
+
+Lines = Mapping[tuple[str, str], Mapping[LineKey, Line]]
+"""By (cluster, account)."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,12 @@ def amount(key: LineKey, quantity: Fraction) -> Fraction:
 
 def invoices(charges: Iterable[Charge], terms: Terms) -> list[dict[str, Any]]:
     """All invoices, sorted by cluster and account."""
-    return [_invoice(*owner, lines, terms) for owner, lines in lines_of(charges, terms).items()]
+    return invoices_of(lines_of(charges, terms), terms)
+
+
+def invoices_of(lines: Lines, terms: Terms) -> list[dict[str, Any]]:
+    """All invoices, in the order of their lines."""
+    return [_invoice(*owner, found, terms) for owner, found in lines.items()]
 
 
 def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: Terms) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from slurm_gpucost.costing import invoices as billing
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
-from slurm_gpucost.costing.invoices import SURCHARGES, LineKey, Priced, amount, lines_of
+from slurm_gpucost.costing.invoices import SURCHARGES, LineKey, Lines, Priced, amount, invoices_of, lines_of
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes
@@ -24,8 +23,8 @@ from slurm_gpucost.services.invoice_checks import (
     of_tax,
 )
 from slurm_gpucost.services.queries import LedgerQueries
-from slurm_gpucost.services.rates import period_costs, period_in
-from slurm_gpucost.services.utilization import Known
+from slurm_gpucost.services.rates import heard, period_costs, period_in
+from slurm_gpucost.services.utilization import of_skus
 from slurm_gpucost.settings import Pool, Settings
 from slurm_gpucost.settings.catalogue import minor_unit
 
@@ -45,20 +44,18 @@ def audit(
     A month that is not over ends where the accounting was last heard. ``invoices``: those to look at; else those
     that `gpucost invoice` makes now. Amounts are decimal text with six decimals, compared before they are rounded.
     """
-    made = bill.bill(settings, queries, month) if invoices is None else invoices
     parts = bill.priced_parts(settings, queries, month)
-    looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
     terms = bill.terms_of(settings, queries, parts, month)
     billed = lines_of(bill.charges(settings, queries, parts, month), terms)
+    made = invoices_of(billed, terms) if invoices is None else invoices
     pools: list[dict[str, Any]] = []
     done: dict[tuple[int, int], _Done] = {}
     differences = [wrong for one in made for wrong in (*of_invoice(one), *of_tax(one, terms))]
     differences += of_surcharges(made, billed, terms)
     for pool in settings.pools:
-        whole = period_in(month, pool.timezone)
-        period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, max(looked, default=now_ms))), whole.zone)
+        period = heard(queries, period_in(month, pool.timezone), now_ms)
         if period[:2] not in done:
-            done[period[:2]] = _Done(_terms(settings, queries, period), _orphans(settings, queries, period))
+            done[period[:2]] = _Done(of_skus(settings, queries, *period[:2]), _orphans(settings, queries, period))
         by_others = blocked.device_ms(settings, queries, pool, *period[:2])
         found, wrong = _pool(
             settings, pool, period, done[period[:2]], by_others, parts, billed, made,
@@ -83,11 +80,11 @@ def audit(
 def _pool(
     settings: Settings, pool: Pool, period: Period, did: _Done, by_others: Mapping[str, Fraction],
     parts: Mapping[tuple[str, int], Priced],
-    billed: Mapping[tuple[str, str], Mapping[LineKey, billing.Line]], invoices: Invoices,
+    billed: Lines, invoices: Invoices,
     energy: Mapping[str, Fraction] | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
     costs = period_costs(pool, period, energy)
-    terms = {sku.name: did.terms[sku.name] for sku in pool.skus}
+    terms = {sku.name: did.terms.get(sku.name, defaultdict(Fraction)) for sku in pool.skus}
     orphans = did.orphans
     times = {sku: _time(found, orphans.get(sku, 0), by_others.get(sku, NIL)) for sku, found in terms.items()}
     uses = [Use(sku, -found["oversubscribed"], NIL, NIL) for sku, found in terms.items()]
@@ -121,20 +118,6 @@ def _pool(
         "until_ms": period.end_ms,
     }
     return row, list(_wrong(settings, pool, costs, times, made, lines))
-
-
-def _terms(settings: Settings, queries: LedgerQueries, period: Period) -> dict[str, defaultdict[str, Fraction]]:
-    """SKU -> what its devices did, on all clusters, in device-ms."""
-    known = Known(settings, queries, period.start_ms, period.end_ms)
-    found: dict[str, defaultdict[str, Fraction]] = {
-        sku.name: defaultdict(Fraction) for pool in settings.pools for sku in pool.skus
-    }
-    for cluster in sorted(known.clusters):
-        for (_, sku), sums in known.of(cluster).items():
-            if sku in found:
-                for name, amount in sums.items():
-                    found[sku][name] += amount
-    return found
 
 
 def _time(found: Mapping[str, Fraction], orphan_ms: int, blocked_ms: Fraction) -> Time:

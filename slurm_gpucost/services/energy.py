@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from slurm_gpucost.costing.energy import EnergyWindow, energy_lines
+from slurm_gpucost.costing.exact import exact_decimal
 from slurm_gpucost.costing.hosts import Held, stated_per_gpu
 from slurm_gpucost.costing.imputation import NAMEPLATE, Nameplate, Observed, Power, imputed_windows, power
 from slurm_gpucost.costing.invoices import (
@@ -33,7 +34,6 @@ from slurm_gpucost.services.quantities import Piece, pieces, place_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.usage import Measured, load
 from slurm_gpucost.settings import Pool, Settings
-from slurm_gpucost.settings.template import toml
 
 NIL, ONE = Fraction(0), Fraction(1)
 
@@ -191,7 +191,7 @@ def _priced(pool: Pool, priced: Priced, drawn: list[_Drawn], powers: Mapping[str
     for line, windows in sorted(sums.items(), key=lambda one: one[0]):
         for found in energy_lines(windows, during):
             for kind, part, price in (
-                (line.kind, line.factor, Decimal(toml(found.price))),
+                (line.kind, line.factor, exact_decimal(found.price)),
                 (WAIVED_ENERGY, 1 - line.factor, Decimal(0)),
             ):
                 if part:

@@ -9,7 +9,7 @@ from typing import Any
 
 from slurm_gpucost.costing.accounts import percent
 from slurm_gpucost.costing.allotment import round_half_up
-from slurm_gpucost.costing.invoices import SURCHARGES, Line, LineKey, Terms, amount, money, tax_of
+from slurm_gpucost.costing.invoices import SURCHARGES, LineKey, Lines, Terms, amount, money, tax_of
 from slurm_gpucost.domain.units import decimal_text
 
 DECIMALS = 6
@@ -47,9 +47,7 @@ def of_tax(invoice: Mapping[str, Any], terms: Terms) -> Iterator[dict[str, Any]]
         yield difference("tax", "", f"{invoice['cluster']}, account {invoice['account']}: {off}; it should be {due}")
 
 
-def of_surcharges(
-    invoices: Invoices, billed: Mapping[tuple[str, str], Mapping[LineKey, Line]], terms: Terms
-) -> Iterator[dict[str, Any]]:
+def of_surcharges(invoices: Invoices, billed: Lines, terms: Terms) -> Iterator[dict[str, Any]]:
     """Every surcharge that is due is on one line, and no other is."""
     starts = {(pool, priced.period.start_iso): start for (pool, start), priced in terms.parts.items()}
     told: dict[tuple[str, str, LineKey], list[Fraction]] = {}

@@ -19,7 +19,7 @@ from slurm_gpucost.domain.apportion import unobserved
 from slurm_gpucost.domain.units import MJ_PER_KWH, decimal_text
 from slurm_gpucost.services import energy
 from slurm_gpucost.services.queries import Queries
-from slurm_gpucost.services.rates import period_in
+from slurm_gpucost.services.rates import heard, period_in
 from slurm_gpucost.services.usage import load
 from slurm_gpucost.settings import Pool, Settings
 
@@ -105,13 +105,12 @@ def electricity(settings: Settings, queries: Queries, month: str, now_ms: int) -
     Without one (``tariff``) they are at the tariff's prices, and there is no bill and no difference. A month that the
     accounting was not asked about to its end is not ``complete``: it ends there, and is held against no bill.
     """
-    looked = [row["at_ms"] for row in queries.ask("last_polls") if row["witness"] == "sacct" and row["at_ms"]]
-    return [_of_pool(settings, queries, pool, month, max(looked, default=now_ms)) for pool in settings.pools]
+    return [_of_pool(settings, queries, pool, month, now_ms) for pool in settings.pools]
 
 
-def _of_pool(settings: Settings, queries: Queries, pool: Pool, month: str, until_ms: int) -> dict[str, Any]:
+def _of_pool(settings: Settings, queries: Queries, pool: Pool, month: str, now_ms: int) -> dict[str, Any]:
     whole = period_in(month, pool.timezone)
-    period = Period(whole.start_ms, max(whole.start_ms, min(whole.end_ms, until_ms)), whole.zone)
+    period = heard(queries, whole, now_ms)
     by_sku = drawn(settings, queries, pool, period).values() if period.start_ms < period.end_ms else ()
     bill = meter_of(pool, month) if period == whole else None
     during = terms(pool.costs.tariff, pues(pool.costs), pool.timezone, period.start_ms, period.end_ms)

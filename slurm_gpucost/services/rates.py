@@ -53,6 +53,17 @@ def period_in(month: str, zone: ZoneInfo) -> Period:
         raise UsageError(f"--month: {error}") from None
 
 
+def heard_ms(queries: Queries, now_ms: int) -> int:
+    """When the accounting of any cluster was last asked as of then; ``now_ms`` where it never was, but for files."""
+    looked = (row["at_ms"] for row in queries.ask("last_polls") if row["witness"] == "sacct" and row["at_ms"])
+    return max(looked, default=now_ms)
+
+
+def heard(queries: Queries, period: Period, now_ms: int) -> Period:
+    """The period, up to when the accounting was last heard."""
+    return period._replace(end_ms=max(period.start_ms, min(period.end_ms, heard_ms(queries, now_ms))))
+
+
 def derivations(settings: Settings, month: str) -> list[Derivation]:
     """The derivation of every SKU's rate for a month from the config, each in its pool's zone."""
     return [d for pool in settings.pools for d in derived(settings, pool, month)]
@@ -84,8 +95,10 @@ def period_costs(pool: Pool, period: Period, energy_costs: Mapping[str, Fraction
     for sku in pool.skus:
         whole = sum((part.amount for part in parts(pool.costs, sku.name, first, last)), Fraction(0))
         today = sum((part.amount for part in parts(pool.costs, sku.name, last, last + timedelta(1))), Fraction(0))
-        rated = energy_cost(pool.costs, sku.name, period.start_ms, period.end_ms)
-        energy = rated if energy_costs is None else energy_costs[sku.name]
+        if energy_costs is None:
+            energy = energy_cost(pool.costs, sku.name, period.start_ms, period.end_ms)
+        else:
+            energy = energy_costs[sku.name]
         found[sku.name] = whole + passed * today + energy
     return found
 

@@ -17,6 +17,7 @@ from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services import findings, partition
 from slurm_gpucost.services.categories import CATEGORIES
 from slurm_gpucost.services.queries import LedgerQueries, open_queries
+from slurm_gpucost.services.rates import heard_ms
 from slurm_gpucost.services.utilization import utilization
 from slurm_gpucost.settings import Settings
 
@@ -35,8 +36,7 @@ def reconcile(settings: Settings, queries: LedgerQueries, start_ms: int, end_ms:
     The window ends where the accounting was last heard. ``accuracy``: what the scheduler allocated against what we
     attribute, both with suspended time. Times are seconds since 1970, quantities decimal text.
     """
-    looked = [p["at_ms"] for p in queries.ask("last_polls") if p["witness"] == "sacct" and p["at_ms"]]
-    end_ms = max(start_ms, min(end_ms, max(looked, default=end_ms)))
+    end_ms = max(start_ms, min(end_ms, heard_ms(queries, end_ms)))
     found: _Found = defaultdict(list)
     asked = {"start_ms": start_ms, "end_ms": end_ms, "now_ms": now_ms, "settled_ms": SETTLED_MS}
     for category, group in _differences(queries.ask("differences", **asked)):

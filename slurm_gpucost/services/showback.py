@@ -14,8 +14,8 @@ from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.services import bill, meter
 from slurm_gpucost.services.queries import Queries
-from slurm_gpucost.services.rates import period_costs, period_in
-from slurm_gpucost.services.utilization import Known
+from slurm_gpucost.services.rates import heard_ms, period_costs, period_in
+from slurm_gpucost.services.utilization import of_skus
 from slurm_gpucost.settings import Pool, Settings
 from slurm_gpucost.settings.catalogue import minor_unit
 
@@ -29,31 +29,21 @@ def showback(settings: Settings, queries: Queries, month: str, now_ms: int) -> l
 
     Raises UsageError for a month that the accounting was not asked about to its end.
     """
-    looked = [row["at_ms"] for row in queries.ask("last_polls") if row["witness"] == "sacct" and row["at_ms"]]
     held: defaultdict[str, defaultdict[Holder, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
     for charge in bill.charges(settings, queries, bill.priced_parts(settings, queries, month), month):
         held[charge.key.sku][charge.cluster, charge.account, charge.key.user] += charge.held
     found: list[dict[str, Any]] = []
     for pool in settings.pools:
         period = period_in(month, pool.timezone)
-        if max(looked, default=now_ms) < period.end_ms:
+        if heard_ms(queries, now_ms) < period.end_ms:
             raise UsageError(
                 f"--month {month}: the accounting was not asked about all of it yet; showback is for months past"
             )
-        existed = _existed(settings, queries, period)
+        did = of_skus(settings, queries, *period[:2])
         energy = meter.energy_costs(settings, queries, pool, month, period)
         for sku, cost in period_costs(pool, period, energy).items():
-            made = shown(cost, existed[sku], held[sku], pool.idle_cost)
+            made = shown(cost, did[sku]["reported"], held[sku], pool.idle_cost)
             found.append(_row(settings, pool, sku, period, made, held[sku]))
-    return found
-
-
-def _existed(settings: Settings, queries: Queries, period: Period) -> defaultdict[str, Fraction]:
-    known = Known(settings, queries, period.start_ms, period.end_ms)
-    found: defaultdict[str, Fraction] = defaultdict(Fraction)
-    for cluster in known.clusters:
-        for (_, sku), sums in known.of(cluster).items():
-            found[sku or ""] += sums["reported"]
     return found
 
 

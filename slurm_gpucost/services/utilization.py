@@ -41,6 +41,17 @@ def utilization(
     return [_row(settings, known, key, found, end_ms - start_ms) for key, found in sorted(sums.items(), key=_order)]
 
 
+def of_skus(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> dict[str, _Sums]:
+    """SKU -> the terms of :func:`utilization` that its devices have on all clusters, in device-ms."""
+    known = Known(settings, queries, start_ms, end_ms)
+    found: dict[str, _Sums] = defaultdict(lambda: defaultdict(Fraction))
+    for cluster in sorted(known.clusters):
+        for (_, sku), sums in known.of(cluster).items():
+            for name, amount in sums.items() if sku is not None else ():
+                found[sku or ""][name] += amount
+    return found
+
+
 def _order(item: tuple[_Key, _Sums]) -> tuple[str, bool, str]:
     (cluster, sku), _ = item
     return cluster, sku is None, sku or ""

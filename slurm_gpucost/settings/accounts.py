@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from difflib import get_close_matches
 from fractions import Fraction
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from slurm_gpucost.costing.accounts import ALL_CLUSTERS, CONFIG, FIELDS, INTERNAL, AccountClass, Told
+from slurm_gpucost.costing.accounts import ALL_CLUSTERS, CONFIG, FIELDS, INTERNAL, AccountClass, Told, no_class
 from slurm_gpucost.costing.accounts import faults as class_faults
 from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.costing.policy import ANY
@@ -53,7 +52,7 @@ def classes_of(reader: Reader, data: dict[str, Any]) -> dict[str, AccountClass]:
         said = rule.get("account_class", []) if isinstance(rule, dict) else []
         for value in said if isinstance(said, list) else [said]:
             if isinstance(value, str) and value not in found and value != ANY:
-                reader.fault(f"rules.{n}.account_class", _no_class(value, found))
+                reader.fault(f"rules.{n}.account_class", no_class(value, found))
     return found
 
 
@@ -68,7 +67,7 @@ def accounts_of(
         name, cluster, since = values.get("name"), values.get("cluster") or ALL_CLUSTERS, values.get("since")
         facts = {field: values[field] for field in SAID if values.get(field) is not None}
         if "class" in facts and facts["class"] not in classes:
-            reader.fault(f"{key}.class", _no_class(facts["class"], classes))
+            reader.fault(f"{key}.class", no_class(facts["class"], classes))
         if not name or len(values) < len(ACCOUNT):
             continue
         if not facts:
@@ -78,10 +77,3 @@ def accounts_of(
             where = f" on {cluster}" if cluster else ""
             reader.fault(key, f"account '{name}'{where} stands already as accounts.{first}, from the same day on")
         yield Told(name, cluster, midnight(since, zone) if since else 0, CONFIG, f"{reader.path}: {key}", facts)
-
-
-def _no_class(name: str, classes: Mapping[str, AccountClass]) -> str:
-    near = get_close_matches(name, classes, 1)
-    return f"there is no class '{name}'; " + (
-        f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(classes))}"
-    )

@@ -115,9 +115,10 @@ def meter_inputs(pools: Iterable[Pool]) -> dict[str, str]:
     """The electricity bills, and what divides them, as key -> text."""
     found: dict[str, Any] = {}
     for pool in pools:
+        prefix = f"pools.{pool.name}"
         for one in pool.meters:
-            prefix = f"pools.{pool.name}"
             found[f"{prefix}.meter.{one.month}"] = f"{number_text(one.kwh)} kWh, {number_text(one.amount)}"
+        if pool.meters:
             found |= {f"{prefix}.{key}": value for key, value in _energy(pool).items() if value is not None}
     return {key: _text(value) if isinstance(value, Fraction | int) else value for key, value in found.items()}
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import NamedTuple
 
-from slurm_gpucost.costing.accounts import FIELDS
+from slurm_gpucost.costing.accounts import FIELDS, no_class
 from slurm_gpucost.sources.coldfront import LIVE, Allocation, Fault
 
 ACCOUNT = "account"
@@ -69,9 +68,7 @@ def _said(
         elif field in FLAGS and value.lower() not in _WORDS:
             faults.append((where, f"'{value}' is neither Yes nor No"))
         elif field == "class" and value not in classes:
-            near = get_close_matches(value, classes, 1)
-            known = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(classes))}"
-            faults.append((where, f"there is no class '{value}'; {known}"))
+            faults.append((where, no_class(value, classes)))
         else:
             yield field, Said(_WORDS[value.lower()] if field in FLAGS else value, one.line)
 
