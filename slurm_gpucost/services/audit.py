@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
-from slurm_gpucost.costing.invoices import SURCHARGES, LineKey, Lines, Priced, amount, invoices_of, lines_of
+from slurm_gpucost.costing.invoices import invoices_of
+from slurm_gpucost.costing.lines import SURCHARGES, LineKey, Lines, Priced, amount, lines_of
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes

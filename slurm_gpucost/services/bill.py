@@ -9,7 +9,8 @@ from typing import Any
 
 from slurm_gpucost.costing.accounts import Holder, holder
 from slurm_gpucost.costing.free import Free
-from slurm_gpucost.costing.invoices import BLOCKED, USAGE, WAIVED, Charge, LineKey, Priced, Terms, invoices, statement
+from slurm_gpucost.costing.invoices import invoices, statement
+from slurm_gpucost.costing.lines import BLOCKED, USAGE, WAIVED, Charge, LineKey, Priced, Terms
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows

@@ -17,15 +17,7 @@ from slurm_gpucost.costing.energy import EnergyWindow, energy_lines
 from slurm_gpucost.costing.exact import exact_decimal
 from slurm_gpucost.costing.hosts import Held, stated_per_gpu
 from slurm_gpucost.costing.imputation import NAMEPLATE, Nameplate, Observed, Power, imputed_windows, power
-from slurm_gpucost.costing.invoices import (
-    ENERGY,
-    HOST_ENERGY,
-    IMPUTED_ENERGY,
-    WAIVED_ENERGY,
-    Charge,
-    LineKey,
-    Priced,
-)
+from slurm_gpucost.costing.lines import ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY, Charge, LineKey, Priced
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.costing.pools import pues
 from slurm_gpucost.costing.terms import terms

@@ -9,7 +9,8 @@ from typing import Any
 
 from slurm_gpucost.costing.accounts import percent
 from slurm_gpucost.costing.allotment import round_half_up
-from slurm_gpucost.costing.invoices import SURCHARGES, LineKey, Lines, Terms, amount, money, tax_of
+from slurm_gpucost.costing.invoices import money, tax_of
+from slurm_gpucost.costing.lines import SURCHARGES, LineKey, Lines, Terms, amount
 from slurm_gpucost.domain.units import decimal_text
 
 DECIMALS = 6

@@ -10,7 +10,7 @@ from typing import Any
 
 from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
 from slurm_gpucost.costing.energy import GRAMS_PER_KG, EnergyLine, EnergyWindow, energy_lines, mean_pue
-from slurm_gpucost.costing.invoices import ENERGY, HOST_ENERGY, IMPUTED_ENERGY
+from slurm_gpucost.costing.lines import ENERGY, HOST_ENERGY, IMPUTED_ENERGY
 from slurm_gpucost.costing.meter import Meter, Part, reconcile
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.costing.pools import pues

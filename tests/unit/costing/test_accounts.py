@@ -22,7 +22,8 @@ from slurm_gpucost.costing.accounts import (
     holder,
 )
 from slurm_gpucost.costing.free import Free
-from slurm_gpucost.costing.invoices import Charge, Terms, invoices, statement
+from slurm_gpucost.costing.invoices import invoices, statement
+from slurm_gpucost.costing.lines import Charge, Terms
 from tests.unit.costing.test_invoices import HOUR, KOLKATA, QUANTITIES, held, terms
 
 

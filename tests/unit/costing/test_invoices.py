@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_gpucost.costing.free import Free
-from slurm_gpucost.costing.invoices import USAGE, Charge, LineKey, Priced, Terms, invoices, statement
+from slurm_gpucost.costing.invoices import invoices, statement
+from slurm_gpucost.costing.lines import USAGE, Charge, LineKey, Priced, Terms
 from slurm_gpucost.costing.periods import month
 
 HOUR = Fraction(3_600_000)

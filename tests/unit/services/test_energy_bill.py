@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as options
 from hypothesis import strategies as st
 
-from slurm_gpucost.costing.invoices import Charge, Priced, amount
+from slurm_gpucost.costing.lines import Charge, Priced, amount
 from slurm_gpucost.costing.periods import Period, month_at
 from slurm_gpucost.domain.evidence import DeviceReport, Poll, SlotReport
 from slurm_gpucost.domain.readings import Window
