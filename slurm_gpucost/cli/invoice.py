@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -82,8 +82,7 @@ def _remarks(found: Site, queries: Queries, month: str, account: str | None, use
         f"on {row['cluster']}; {row['todo']}"
         for row in bill.unpriced(found.settings, queries, period.start_ms, period.end_ms, account, user)
     ]
-    held: list[dict[str, Any]] = queries.ask("billable_time", start_ms=period.start_ms, end_ms=period.end_ms, held=1)
-    if count := sum(row["leases"] for row in bill.owned(held, account, user)):
+    if count := bill.held_leases(queries, *period[:2], account, user):
         remarks.append(
             f"not billed: {count} leases that the accounting does not know; `gpucost jobs -a` shows them held"
         )

@@ -23,6 +23,7 @@ from slurm_gpucost.services.invoice_checks import (
     of_surcharges,
     of_tax,
 )
+from slurm_gpucost.services.places import of_devices
 from slurm_gpucost.services.queries import LedgerQueries
 from slurm_gpucost.services.rates import heard, period_costs, period_in
 from slurm_gpucost.services.utilization import of_skus
@@ -142,11 +143,10 @@ def _time(found: Mapping[str, Fraction], orphan_ms: int, blocked_ms: Fraction) -
 
 def _orphans(settings: Settings, queries: LedgerQueries, period: Period) -> dict[str, int]:
     """SKU -> ms in which a GPU worked that nobody held, system use left out."""
-    kinds = {row["device"]: row for row in queries.ask("gpu_kinds")}
+    devices = of_devices(settings, queries, period.end_ms - 1)
     found: dict[str, int] = {}
     for use in findings.orphans(queries, period.start_ms, period.end_ms):
-        kind = kinds.get(use["device"])
-        place = settings.sku_for(kind["gres_type"], kind["model"]) if kind and use["kind"] == "unheld" else None
+        place = devices.get(use["device"]) if use["kind"] == "unheld" else None
         if place:
             found[place[1].name] = found.get(place[1].name, 0) + use["busy_ms"]
     return found

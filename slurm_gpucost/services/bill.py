@@ -14,7 +14,7 @@ from slurm_gpucost.costing.lines import BLOCKED, USAGE, WAIVED, Charge, LineKey,
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
-from slurm_gpucost.services import accounts, energy
+from slurm_gpucost.services import accounts, energy, places
 from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.quantities import Held, device_ms, held, place_of
 from slurm_gpucost.services.queries import Queries
@@ -109,6 +109,12 @@ def owned(rows: Rows, account: str | None, user: str | None) -> Rows:
     return [row for row in rows if account in (None, row["account"]) and user in (None, row["user"])]
 
 
+def held_leases(queries: Queries, start_ms: int, end_ms: int, account: str | None, user: str | None) -> int:
+    """How many leases hooks alone know: they are not billed."""
+    rows = queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=1, **places.EVERYWHERE)
+    return sum(row["leases"] for row in owned(rows, account, user))
+
+
 def unpriced(
     settings: Settings,
     queries: Queries,
@@ -119,7 +125,7 @@ def unpriced(
 ) -> Rows:
     """Time on devices that no SKU prices: never dropped, shown with the key that would price it."""
     rows: dict[tuple[str, str, str, str, bool], Fraction] = {}
-    for row in owned(queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0), account, user):
+    for row in owned(places.ask(settings, queries, "billable_time", start_ms, end_ms, held=0), account, user):
         if place_of(settings, row) is None and not row["suspended"]:
             key = (row["cluster"], row["gres_name"], row["gres_type"], row["model"] or "", not row["share_den"])
             rows[key] = rows.get(key, Fraction(0)) + device_ms(row)
@@ -137,10 +143,12 @@ def unpriced(
 
 
 def _todo(settings: Settings, name: str, kind: str) -> str:
-    if name == "shard" and settings.sku_for(kind, None):
+    if name == "shard" and settings.skus_for(kind, None):
         return f"{settings.path}: give the SKU its number of `shards` per device"
     if name == "mps":
         return "no node tells how many gres/mps make a device: is `gpucostd` asking the controller?"
     if not kind:
         return "the accounting names no type and there are several SKUs; add gres/gpu:TYPE to AccountingStorageTRES"
+    if settings.skus_for(kind, None):
+        return f"{settings.path}: no pool with that SKU has their `nodes`, or the accounting does not say the nodes"
     return f"{settings.path}: add '{kind}' to the gres_types of a SKU"

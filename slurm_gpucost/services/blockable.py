@@ -7,6 +7,7 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from slurm_gpucost.services.places import EVERYWHERE, placed, sku_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.model import Blocking
@@ -29,16 +30,17 @@ def places_of(
     settings: Settings, queries: Queries, blocking: Mapping[str, Blocking], told: Mapping[Node, Iterable[Row]],
     window: tuple[int, int],
 ) -> dict[Node, list[Place]]:  # fmt: skip
-    """The places of each node in a window [start ms, end ms), in order of time.
+    """The places of each node in a window [start ms, end ms) in which no node goes to another pool, in order of time.
 
     ``told`` are the rows of node_gpus: what the inventory says. From when on a cluster has an inventory that alone
     counts, as for all time of devices; before that the nodes that the SKUs of ``blocking`` name in the config.
     """
     found: dict[Node, list[Place]] = {}
-    for node, rows in told.items():
-        found[node] = list(_inventoried(settings, blocking, [row for row in rows if row["state"] == "capacity"]))
     start_ms, end_ms = window
-    known = queries.ask("capacity", start_ms=start_ms, end_ms=end_ms)
+    for node, rows in told.items():
+        capacity = [row for row in rows if row["state"] == "capacity"]
+        found[node] = list(_inventoried(settings, blocking, capacity, start_ms))
+    known = queries.ask("capacity", start_ms=start_ms, end_ms=end_ms, **EVERYWHERE)
     until = min([end_ms, *(row["first_ms"] for row in known if row["cluster"] == settings.cluster)])
     for sku, said in blocking.items():
         for name in said.nodes if until > start_ms else ():
@@ -47,14 +49,16 @@ def places_of(
     return {node: places for node, places in found.items() if places}
 
 
-def _inventoried(settings: Settings, blocking: Mapping[str, Blocking], capacity: list[Row]) -> Iterator[Place]:
+def _inventoried(
+    settings: Settings, blocking: Mapping[str, Blocking], capacity: list[Row], start_ms: int
+) -> Iterator[Place]:
     there: dict[str, int] = {}
     changes = [(row["start_ms"], 1, row) for row in capacity] + [(row["end_ms"], -1, row) for row in capacity]
     changes.sort(key=itemgetter(0))
     steps = [(at, list(those)) for at, those in groupby(changes, key=itemgetter(0))]
     for (at, those), (after, _) in pairwise(steps):
         for _, sign, row in those:
-            place = settings.sku_for(row["gres_type"], row["model"])
+            place = sku_of(settings, placed(settings, row, start_ms))
             sku = place[1].name if place else ""
             there[sku] = there.get(sku, 0) + sign
         kinds = [sku for sku, count in there.items() if count]

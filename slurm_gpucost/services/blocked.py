@@ -25,9 +25,10 @@ from slurm_gpucost.domain.inventory import Outage
 from slurm_gpucost.domain.matching import nodes_of
 from slurm_gpucost.domain.outages import cut
 from slurm_gpucost.domain.records import Attempt
-from slurm_gpucost.domain.suspension import stretches
+from slurm_gpucost.domain.suspension import stretches as stretches_of
 from slurm_gpucost.services.blockable import Node, Place, Row, places_of
 from slurm_gpucost.services.deciding import Decider
+from slurm_gpucost.services.places import stretches
 from slurm_gpucost.services.quantities import Held
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Pool, Settings
@@ -62,7 +63,11 @@ def blocked_time(
     if not blocking or start_ms >= end_ms:
         return []
     decider = Decider(settings, queries, end_ms, start_ms if known_ms is None else known_ms)
-    return _Question(settings, queries, blocking, start_ms, end_ms, decider).answer()
+    return [
+        one
+        for low, high in stretches(settings, start_ms, end_ms)
+        for one in _Question(settings, queries, blocking, low, high, decider).answer()
+    ]
 
 
 def device_ms(settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int) -> dict[str, Fraction]:
@@ -134,7 +139,7 @@ class _Question:
         if not cpus and not mem_mb:
             return False
         if key not in self.stops:  # it holds no GPUs that are known by node, so no lease says when it was suspended
-            stops = (one for one in stretches(_attempt(row), ()) if one.suspended)
+            stops = (one for one in stretches_of(_attempt(row), ()) if one.suspended)
             self.stops[key] = {Outage(one.start_ms, one.end_ms, _SUSPENDED) for one in stops}
         start, stop = max(row["start_ms"], self.start_ms), min(row["stop_ms"], self.end_ms)
         if start >= stop:

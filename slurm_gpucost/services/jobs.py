@@ -11,6 +11,7 @@ from typing import Any
 from slurm_gpucost.domain.apportion import Key
 from slurm_gpucost.domain.units import MJ_PER_KWH, MS, OPEN_END_MS, decimal_text
 from slurm_gpucost.domain.usage import Used
+from slurm_gpucost.services.places import placed, sku_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.usage import usage
 from slurm_gpucost.settings import Settings
@@ -85,7 +86,7 @@ def _attempt(
         "user": row["user"],
         "account": row["account"],
         "gpu_seconds": _plain(Fraction(elapsed_ms or 0, MS) * quantity),
-        "leases": [_lease(settings, lease) for lease in leases],
+        "leases": [_lease(settings, row["cluster"], lease) for lease in leases],
         "partition": row["partition"],
         "qos": row["qos"] or "",
         "wckey": row["wckey"] or "",
@@ -117,8 +118,8 @@ def _share(lease: dict[str, Any]) -> Fraction:
     return Fraction(lease["share_num"], lease["share_den"]) if lease["share_den"] else Fraction(0)
 
 
-def _lease(settings: Settings, lease: dict[str, Any]) -> dict[str, Any]:
-    found = settings.sku_for(lease["gres_type"], lease["model"])
+def _lease(settings: Settings, cluster: str, lease: dict[str, Any]) -> dict[str, Any]:
+    found = sku_of(settings, placed(settings, {**lease, "cluster": cluster}, lease["start_ms"]))
     used: Used = lease["used"] or Used()
     held_ms = lease["end_ms"] - lease["start_ms"] if lease["end_ms"] else None
     return {

@@ -18,6 +18,7 @@ from slurm_gpucost.costing.terms import terms
 from slurm_gpucost.domain.apportion import unobserved
 from slurm_gpucost.domain.units import MJ_PER_KWH, decimal_text
 from slurm_gpucost.services import energy
+from slurm_gpucost.services.places import of_devices
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import heard, period_in
 from slurm_gpucost.services.usage import load
@@ -56,18 +57,17 @@ def drawn(settings: Settings, queries: Queries, pool: Pool, period: Period) -> d
     """By SKU. One pass over the windows of the period."""
     found = {sku.name: Drawn() for sku in pool.skus}
     measured = load(queries, period.start_ms, period.end_ms, None)
-    for row in queries.ask("gpu_kinds"):
-        place = settings.sku_for(row["gres_type"], row["model"])
-        if place and place[0].name == pool.name and row["device"] in measured.instances:
-            windows, of_sku = measured.windows.get(row["device"], []), found[place[1].name]
+    for device, (of_pool, sku) in of_devices(settings, queries, period.end_ms - 1).items():
+        if of_pool.name == pool.name and device in measured.instances:
+            windows, of_sku = measured.windows.get(device, []), found[sku.name]
             of_sku.unobserved_mj += unobserved(windows, period.start_ms, period.end_ms).energy_mj
             for one in windows:
                 start, end = max(one.start_ms, period.start_ms), min(one.end_ms, period.end_ms)
                 if start < end and one.energy_mj:
                     part = Fraction(one.energy_mj * (end - start), one.end_ms - one.start_ms)
                     of_sku.measured[start, end] += part
-    for sku, kind, those in energy.of_jobs(settings, queries, pool, period, measured):
-        kinds = {ENERGY: found[sku].of_jobs, IMPUTED_ENERGY: found[sku].imputed, HOST_ENERGY: found[sku].hosts}
+    for name, kind, those in energy.of_jobs(settings, queries, pool, period, measured):
+        kinds = {ENERGY: found[name].of_jobs, IMPUTED_ENERGY: found[name].imputed, HOST_ENERGY: found[name].hosts}
         for energy_window in those:
             kinds[kind][energy_window.start_ms, energy_window.end_ms] += energy_window.energy_mj
     return found

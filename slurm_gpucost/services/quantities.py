@@ -2,7 +2,7 @@
 
 Nearly all time is summed up in SQL, and a rule asked once for each group. Only attempts of which a rule asks more
 than a group knows (how long they ran, whether their node was out of use meanwhile) are looked at one by one, and so
-are suspended ones where attempts are rounded.
+are suspended ones where attempts are rounded. Where pools name nodes, each zone of them is summed up by itself.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from slurm_gpucost.domain.apportion import Key
 from slurm_gpucost.domain.outages import cut
 from slurm_gpucost.domain.units import MS
 from slurm_gpucost.services.deciding import Decider, Row
+from slurm_gpucost.services.places import NAMING, Zone, placed, sku_of, stretches, zones
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
 
@@ -63,7 +64,13 @@ def held(settings: Settings, queries: Queries, start_ms: int, end_ms: int, known
 
     Classes of accounts are as they are at ``known_ms``, else at the start.
     """
-    return _Question(settings, queries, start_ms, end_ms, known_ms).answer()
+    decider = Decider(settings, queries, end_ms, start_ms if known_ms is None else known_ms)
+    return [
+        one
+        for low, high in stretches(settings, start_ms, end_ms)
+        for zone in zones(settings, low)
+        for one in _Question(settings, queries, decider, low, high, zone).answer()
+    ]
 
 
 def pieces(
@@ -73,17 +80,23 @@ def pieces(
 
     For what must be known of each lease; sums of device time are much quicker by :func:`held`.
     """
-    return _Question(settings, queries, start_ms, end_ms, known_ms).pieces()
+    decider = Decider(settings, queries, end_ms, start_ms if known_ms is None else known_ms)
+    for low, high in stretches(settings, start_ms, end_ms):
+        yield from _Question(settings, queries, decider, low, high, Zone(None)).pieces()
 
 
 class _Question:
-    def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int, known_ms: int | None) -> None:
-        self.queries, self.start_ms, self.end_ms = queries, start_ms, end_ms
-        self.decider = Decider(settings, queries, end_ms, start_ms if known_ms is None else known_ms)
+    """A time in which no node goes to another pool, on the nodes of a zone."""
+
+    def __init__(
+        self, settings: Settings, queries: Queries, decider: Decider, start_ms: int, end_ms: int, zone: Zone
+    ) -> None:
+        self.settings, self.queries, self.decider, self.zone = settings, queries, decider, zone
+        self.start_ms, self.end_ms = start_ms, end_ms
         self.rounding = settings.billing.rounding
         self.rounds = self.rounding.per == ATTEMPT
         self.longest = self.decider.lengths[-1] if self.decider.lengths else 0
-        self.rows = {row["holder"]: row for row in self._ask("billable_time", held=0)}
+        self.rows = {row["holder"]: row for row in self._ask("billable_time", held=0, **zone.params)}
         self.time: dict[_Group, Fraction] = {}
         self.added: dict[_Group, Fraction] = {}
 
@@ -98,7 +111,12 @@ class _Question:
         if self.rounds:
             self._rounded(looked_at)
         return [
-            Held(self.rows[group.holder], self._decide(group), self.time.get(group, NIL), self.added.get(group, NIL))
+            Held(
+                {**self.rows[group.holder], NAMING: self.zone.naming},
+                self._decide(group),
+                self.time.get(group, NIL),
+                self.added.get(group, NIL),
+            )
             for group in sorted(self.time.keys() | self.added.keys())
             if self.time.get(group) or self.added.get(group)
         ]
@@ -106,10 +124,11 @@ class _Question:
     def pieces(self) -> Iterator[Piece]:
         for lease in self._ask("held_leases"):
             row, key = self.rows[lease["holder"]], (*_attempt_of(lease), lease["n"])
+            at = placed(self.settings, {**row, "node": lease["node"]}, self.start_ms)
             for group, start, end, devices in self._parts(lease, row):
                 low, high = max(start, self.start_ms), min(end, self.end_ms)
                 if low < high:
-                    yield Piece(row, key, low, high, devices, self._decide(group))
+                    yield Piece(at, key, low, high, devices, self._decide(group))
 
     def _usual(self, holder: int) -> _Group:
         return _Group(holder, NONE, self.longest)
@@ -142,19 +161,23 @@ class _Question:
     def _one_by_one(self, leases: list[dict[str, Any]]) -> None:
         """Move an attempt's time from the groups' sums to groups that know more of it."""
         parts: list[tuple[_Group, Stretch]] = []
+        here: list[bool] = []
         for lease in leases:
             self.rows.setdefault(lease["holder"], lease)
+            inside = self.zone.has(lease["cluster"], lease["node"])
             for group, start, end, devices in self._parts(lease, lease):
                 parts.append((group, Stretch(start, end, devices, self._decide(group).factor)))
+                here.append(inside)
                 low, high = max(start, self.start_ms), min(end, self.end_ms)
-                if low < high:
+                if low < high and inside:
                     self._add(self._usual(group.holder), -(high - low) * devices)
                     self._add(group, (high - low) * devices)
         ended = leases[0]["attempt_end_ms"]
         if self.rounds and ended is not None and self.start_ms < ended <= self.end_ms:
             billed = billable_ms([piece for _, piece in parts], self.rounding)
-            for (group, _), one in zip(parts, billed, strict=True):
-                self.added[group] = self.added.get(group, NIL) + one.added
+            for (group, _), one, inside in zip(parts, billed, here, strict=True):
+                if inside:
+                    self.added[group] = self.added.get(group, NIL) + one.added
 
     def _add(self, group: _Group, time: Fraction) -> None:
         self.time[group] = self.time.get(group, NIL) + time
@@ -162,7 +185,7 @@ class _Question:
     def _rounded(self, looked_at: list[list[dict[str, Any]]]) -> None:
         without = json.dumps([_attempt_of(leases[0]) for leases in looked_at])
         steps = {"step_ms": self.rounding.step_ms, "minimum_ms": self.rounding.minimum_ms}
-        for row in self._ask("rounded_time", **steps, without=without):
+        for row in self._ask("rounded_time", **steps, without=without, **self.zone.params):
             group = self._usual(row["holder"])
             added = Fraction(row["added"], self.rows[row["holder"]]["share_den"] or 1) * self._decide(group).factor
             self.added[group] = self.added.get(group, NIL) + added
@@ -175,7 +198,7 @@ def place_of(settings: Settings, row: Row) -> tuple[str, str] | None:
     """(pool, SKU) of a row of time; None where the config does not know it, or not how many shards make a device."""
     if not row["share_den"]:
         return None
-    found = settings.sku_for(row["gres_type"], row["model"])
+    found = sku_of(settings, row)
     return (found[0].name, found[1].name) if found else None
 
 

@@ -16,6 +16,7 @@ from slurm_gpucost.domain.units import MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services import findings, partition
 from slurm_gpucost.services.categories import CATEGORIES
+from slurm_gpucost.services.places import EVERYWHERE
 from slurm_gpucost.services.queries import LedgerQueries, open_queries
 from slurm_gpucost.services.rates import heard_ms
 from slurm_gpucost.services.utilization import utilization
@@ -170,7 +171,7 @@ def accuracy(queries: LedgerQueries, start_ms: int, end_ms: int) -> dict[str, An
     attributed: defaultdict[str, Fraction] = defaultdict(Fraction)
     parts: dict[str, int] = {}
     named = before = Fraction(0)
-    for row in queries.ask("leased_time", start_ms=start_ms, end_ms=end_ms):
+    for row in queries.ask("leased_time", start_ms=start_ms, end_ms=end_ms, **EVERYWHERE):
         if not row["billable"]:
             continue
         if row["gres_name"] != "gpu":

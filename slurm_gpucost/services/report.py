@@ -9,6 +9,7 @@ from typing import Any
 from slurm_gpucost.costing.allotment import round_half_up
 from slurm_gpucost.costing.invoices import money
 from slurm_gpucost.domain.units import HOUR_MS, MS, decimal_text
+from slurm_gpucost.services import places
 from slurm_gpucost.services.quantities import device_ms, place_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import list_prices, published
@@ -32,7 +33,7 @@ def account_utilization_by_user(
     """
     price = list_prices(settings, published(queries), start_ms)
     sums: dict[tuple[str, str, str, str], Fraction] = {}
-    for row in queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=0):
+    for row in places.ask(settings, queries, "billable_time", start_ms, end_ms, held=0):
         if accounts is not None and row["account"] not in accounts:
             continue
         if users is not None and row["user"] not in users:

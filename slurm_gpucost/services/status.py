@@ -8,6 +8,7 @@ from typing import Any
 
 from slurm_gpucost.ledger import asked
 from slurm_gpucost.ledger.projector import settings_key
+from slurm_gpucost.services import places
 from slurm_gpucost.services.queries import LedgerQueries, Queries
 from slurm_gpucost.services.reconcile import words
 from slurm_gpucost.settings import Settings
@@ -74,8 +75,8 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
 def capacity_findings(settings: Settings, queries: Queries, now_ms: int) -> list[str]:
     """Where the config has another number of devices than the inventory has now."""
     there: dict[str, int] = {}
-    for row in queries.ask("capacity", start_ms=now_ms - 1, end_ms=now_ms):
-        place = settings.sku_for(row["gres_type"], row["model"])
+    for row in places.there(settings, queries, now_ms):
+        place = places.sku_of(settings, row)
         if row["cluster"] == settings.cluster and place is not None:
             there[place[1].name] = there.get(place[1].name, 0) + row["devices"]
     if not there:
@@ -95,7 +96,7 @@ def unpriced_kinds(settings: Settings, queries: Queries) -> list[str]:
     for row in queries.ask("kinds"):
         name = f"{row['gres_name']}:{row['gres_type']}" if row["gres_type"] else row["gres_name"]
         model = f" ({row['model']})" if row["model"] else ""
-        if settings.sku_for(row["gres_type"], row["model"]) is None:
+        if not settings.skus_for(row["gres_type"], row["model"]):
             what = f"{settings.path}: gres/{name}{model} is used and no SKU prices it"
             found.append(f"{what}; {_todo(row['gres_name'], row['gres_type'], row['model'])}")
         elif row["shards_unknown"]:

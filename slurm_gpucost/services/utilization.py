@@ -13,6 +13,8 @@ from typing import Any
 
 from slurm_gpucost.domain.outages import PLANNED
 from slurm_gpucost.domain.units import MS, decimal_text
+from slurm_gpucost.ledger.queries import Rows
+from slurm_gpucost.services import places
 from slurm_gpucost.services.quantities import device_ms
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
@@ -63,7 +65,7 @@ class Known:
     def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> None:
         self.settings, self.queries = settings, queries
         self.start_ms, self.end_ms = start_ms, end_ms
-        capacity = queries.ask("capacity", start_ms=start_ms, end_ms=end_ms)
+        capacity = queries.ask("capacity", start_ms=start_ms, end_ms=end_ms, **places.EVERYWHERE)
         self.first_ms = {row["cluster"]: row["first_ms"] for row in capacity}
         self.looked_ms = {
             row["cluster"]: row["at_ms"]
@@ -71,10 +73,10 @@ class Known:
             if row["witness"] == "sacct" and row["at_ms"]
         }
         self.devices: dict[_Key, int] = {}
-        for row in capacity:
+        for row in places.there(settings, queries, end_ms):
             key = (row["cluster"], self._sku(row))
             self.devices[key] = self.devices.get(key, 0) + row["devices"]
-        leased = queries.ask("leased_time", start_ms=start_ms, end_ms=end_ms)
+        leased = queries.ask("leased_time", start_ms=start_ms, end_ms=end_ms, **places.EVERYWHERE)
         self.clusters = {settings.cluster, *self.first_ms, *(row["cluster"] for row in leased)}
 
     def cut_ms(self, cluster: str) -> tuple[int, int]:
@@ -93,13 +95,13 @@ class Known:
                 for sku in pool.skus:
                     sums[cluster, sku.name]["config"] += sku.devices * (begins - self.start_ms)
         self._leased(cluster, sums, self.start_ms, looked)
-        for row in self.queries.ask("capacity", start_ms=begins, end_ms=self.end_ms):
+        for row in self._ask("capacity", begins, self.end_ms):
             if row["cluster"] == cluster:
                 sums[cluster, self._sku(row)]["reported"] += row["quantity"]
-        for row in self.queries.ask("capacity", start_ms=looked, end_ms=self.end_ms):
+        for row in self._ask("capacity", looked, self.end_ms):
             if row["cluster"] == cluster and looked < self.end_ms:
                 sums[cluster, self._sku(row)]["unobserved"] += row["quantity"]
-        for row in self.queries.ask("device_time", start_ms=begins, end_ms=looked):
+        for row in self._ask("device_time", begins, looked):
             if row["cluster"] == cluster and row["state"] != "leased":
                 name = row["state"]
                 if name == "unavailable":
@@ -109,7 +111,7 @@ class Known:
         return sums
 
     def _leased(self, cluster: str, sums: dict[_Key, _Sums], start_ms: int, end_ms: int) -> None:
-        for row in self.queries.ask("leased_time", start_ms=start_ms, end_ms=end_ms):
+        for row in self._ask("leased_time", start_ms, end_ms):
             if row["cluster"] == cluster and row["share_den"]:
                 name = "held" if not row["billable"] else "suspended" if row["suspended"] else "allocated"
                 sums[cluster, self._sku(row)][name] += device_ms(row)
@@ -124,8 +126,11 @@ class Known:
                 found["idle"] += capacity - sum(earlier[key].values())
                 found["derived"] += capacity
 
+    def _ask(self, name: str, start_ms: int, end_ms: int) -> Rows:
+        return places.ask(self.settings, self.queries, name, start_ms, end_ms)
+
     def _sku(self, row: dict[str, Any]) -> str | None:
-        found = self.settings.sku_for(row["gres_type"], row["model"])
+        found = places.sku_of(self.settings, row)
         return found[1].name if found else None
 
 

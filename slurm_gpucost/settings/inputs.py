@@ -95,6 +95,19 @@ def blocked_inputs(pools: Iterable[Pool]) -> dict[str, str]:
     }
 
 
+def node_inputs(pools: Iterable[Pool]) -> dict[str, str]:
+    """The nodes that pools name, as key -> text."""
+    return {
+        f"pools.{pool.name}.nodes": "; ".join(
+            f"from {_utc(one.from_ms)}: {nodes}" if one.from_ms else nodes
+            for one in pool.nodes
+            for nodes in [" ".join(sorted(one.nodes)) or "none"]
+        )
+        for pool in pools
+        if pool.nodes
+    }
+
+
 def account_inputs(classes: Mapping[str, AccountClass], accounts: Iterable[Told]) -> dict[str, str]:
     """Rate classes and what is said of accounts as key -> text; an account by name, for its place may change."""
     found = {f"classes.{name}": ", ".join(f"{key} {_said(value)}" for key, value in one._asdict().items()

@@ -8,14 +8,12 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from itertools import product
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION
 from slurm_gpucost.domain.errors import ConfigError, UsageError
-from slurm_gpucost.domain.globs import intersect
 from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
@@ -25,6 +23,7 @@ from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY, energy_of
 from slurm_gpucost.settings.free import free_of
 from slurm_gpucost.settings.meter import meters_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
+from slurm_gpucost.settings.nodes import POOL_NODES, nodes_of, one_place
 from slurm_gpucost.settings.portal import PORTAL
 
 DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
@@ -139,7 +138,7 @@ class _Reader:
         )
         if not pools:
             self.fault("pools", "is missing: at least one [pools.NAME] with a [pools.NAME.skus.SKU] is needed")
-        self.unique(pools)
+        one_place(self, pools)
         two_skus(self, pools)
         told = self.read(self.table(data.get("billing", {}), "billing"), BILLING, "billing.")
         billing = billing_of(self, told, data, zone)
@@ -185,7 +184,7 @@ class _Reader:
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
         also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter")
-        values = self.read(data, (*POOL, *POOL_ENERGY), prefix, also)
+        values = self.read(data, (*POOL, *POOL_NODES, *POOL_ENERGY), prefix, also)
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
             for sku, table in self.table(data.get("skus", {}), f"{prefix}skus").items()
@@ -198,7 +197,9 @@ class _Reader:
             self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {' or '.join(CARRIERS)}")
         meters = tuple(meters_of(self, prefix, data))
         energy = energy_of(self, prefix, values, skus, bool(meters))
-        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), energy, carrier, meters)
+        costs = costs_of(self, name, values, data, skus)
+        nodes = nodes_of(self, prefix, values.get("nodes"), zone)
+        return Pool(name, values["timezone"], skus, costs, energy, carrier, meters, nodes)
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
         values: dict[str, Any] = self.read(data, (*SKU, *SKU_ENERGY, *BLOCKED), prefix)
@@ -209,25 +210,3 @@ class _Reader:
         values.setdefault("load_factor", Fraction(1))
         complete: dict[str, Any] = {s.key: values.get(s.key) for s in (*SKU, *SKU_ENERGY)}
         return Sku(name=name, **complete, blocking=blocking_of(self, values, prefix))
-
-    def unique(self, pools: tuple[Pool, ...]) -> None:
-        """A SKU, a GRES type and a device's name belong to one pool each, or nothing could be priced for sure."""
-        names: dict[str, str] = {}
-        types: dict[str, str] = {}
-        patterns: list[tuple[str, str]] = []
-        for pool in pools:
-            for sku in pool.skus:
-                key = f"pools.{pool.name}.skus.{sku.name}"
-                if sku.name in names:
-                    self.fault(key, f"stands already as {names[sku.name]}; give one of them another name")
-                names.setdefault(sku.name, key)
-                for kind in sku.gres_types:
-                    if kind in types:
-                        self.fault(f"{key}.gres_types", f"'{kind}' is already taken by {types[kind]}")
-                    types.setdefault(kind, key)
-                own = [(pattern, key) for pattern in sku.nvml_names or ()]
-                for (pattern, _), (other, taken) in product(own, patterns):
-                    if intersect(pattern, other):
-                        what = f"'{pattern}' and '{other}' of {taken} can match the same device"
-                        self.fault(f"{key}.nvml_names", f"{what}; write them so that no name fits both")
-                patterns += own

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.accounts import AccountClass, Told
@@ -65,6 +66,13 @@ class Energy:
     """CO2e; None: not stated."""
 
 
+class PoolNodes(NamedTuple):
+    """The nodes whose GPUs are a pool's from a moment (ms UTC) on, until the next one."""
+
+    from_ms: int
+    nodes: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Pool:
     """Devices that share cost items, in one time zone."""
@@ -79,6 +87,12 @@ class Pool:
     """Who carries it when a month that is over is divided."""
     meters: tuple[Meter, ...] = ()
     """The electricity bills of months, which count where there is one."""
+    nodes: tuple[PoolNodes, ...] = ()
+    """In order; empty: it names none, and has the devices of its SKUs wherever no other pool names the node."""
+
+    def nodes_at(self, at_ms: int) -> frozenset[str]:
+        """The nodes that it names at a moment; none before the first."""
+        return next((one.nodes for one in reversed(self.nodes) if one.from_ms <= at_ms), frozenset())
 
 
 @dataclass(frozen=True)
@@ -146,16 +160,43 @@ class Settings:
     portal: Mapping[str, str]
     """What an allocation portal calls the account and its facts."""
 
-    def sku_for(self, gres_type: str, model: str | None) -> tuple[Pool, Sku] | None:
-        """The pool and SKU of a device: by its NVML name, else by GRES type; '' means the only SKU if there is one."""
-        skus = [(pool, sku) for pool in self.pools for sku in pool.skus]
+    def pools_naming(self, cluster: str, node: str, at_ms: int) -> frozenset[str] | None:
+        """The pools that name a node at a moment; None: no pool names any, or nobody knows the node."""
+        if not node or not any(pool.nodes for pool in self.pools):
+            return None
+        if cluster != self.cluster:
+            return frozenset()
+        return frozenset(pool.name for pool in self.pools if node in pool.nodes_at(at_ms))
+
+    def sku_for(
+        self, gres_type: str, model: str | None, naming: frozenset[str] | None = None
+    ) -> tuple[Pool, Sku] | None:
+        """The pool and SKU of a device: by its NVML name, else by GRES type; '' means the only SKU if there is one.
+
+        ``naming``: the pools that name its node, which go before those that name none; None: nobody knows its node, so
+        it has a SKU only if it could be of one pool alone.
+        """
+        if naming is None:
+            found = self.skus_for(gres_type, model)
+            return found[0] if len(found) == 1 else None
+        named = self._skus(gres_type, model, [pool for pool in self.pools if pool.name in naming])
+        found = named or self._skus(gres_type, model, [pool for pool in self.pools if not pool.nodes])
+        return found[0] if found else None
+
+    def skus_for(self, gres_type: str, model: str | None) -> list[tuple[Pool, Sku]]:
+        """What a device could be, on whatever node it is."""
+        return self._skus(gres_type, model, self.pools)
+
+    @staticmethod
+    def _skus(gres_type: str, model: str | None, pools: Iterable[Pool]) -> list[tuple[Pool, Sku]]:
+        skus = [(pool, sku) for pool in pools for sku in pool.skus]
         if model:
-            for pool, sku in skus:
-                if any(fnmatchcase(model, pattern) for pattern in sku.nvml_names):
-                    return pool, sku
+            found = [one for one in skus if any(fnmatchcase(model, pattern) for pattern in one[1].nvml_names)]
+            if found:
+                return found
         if not gres_type:
-            return skus[0] if len(skus) == 1 else None
-        return next(((pool, sku) for pool, sku in skus if gres_type in sku.gres_types), None)
+            return skus if len(skus) == 1 else []
+        return [one for one in skus if gres_type in one[1].gres_types]
 
     @property
     def shards(self) -> dict[str, int]:

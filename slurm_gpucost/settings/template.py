@@ -33,6 +33,7 @@ from slurm_gpucost.settings.catalogue import (
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.free import FREE
 from slurm_gpucost.settings.meter import METER
+from slurm_gpucost.settings.nodes import NODES, POOL_NODES
 from slurm_gpucost.settings.portal import PORTAL
 
 _GPU = re.compile(r"(?P<sku>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<count>\d+)x(?P<price>\d+(?:\.\d+)?)$")
@@ -78,7 +79,7 @@ def template(
     for name, settings in SECTIONS.items():
         lines += ["", f"[{name}]", *_table(settings, given.get(name, {}))]
     lines += ["", "[billing]", *_table(BILLING, {})]
-    lines += ["", "[pools.main]", *_table((*POOL, *POOL_ENERGY), {})]
+    lines += ["", "[pools.main]", *_table((*POOL, *POOL_NODES, *POOL_ENERGY), {})]
     lines += [
         "",
         "[pools.main.yearly_costs]",
@@ -149,10 +150,13 @@ def reference() -> str:
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE), ("[[free]]", FREE)]
     tables += [("[classes.NAME]", CLASS), ("[[accounts]]", ACCOUNT), ("[accounts_import]", PORTAL)]
-    tables += [("[pools.NAME]", (*POOL, *POOL_ENERGY)), ("[pools.NAME.skus.SKU]", (*SKU, *SKU_ENERGY, *BLOCKED))]
+    tables += [
+        ("[pools.NAME]", (*POOL, *POOL_NODES, *POOL_ENERGY)),
+        ("[pools.NAME.skus.SKU]", (*SKU, *SKU_ENERGY, *BLOCKED)),
+    ]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
-    tables += [("[[pools.NAME.meter]]", METER), ("[[pools.NAME.pue]]", PUE)]
+    tables += [("[[pools.NAME.meter]]", METER), ("[[pools.NAME.pue]]", PUE), ("[[pools.NAME.nodes]]", NODES)]
     for title, settings in tables:
         lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for s in settings:

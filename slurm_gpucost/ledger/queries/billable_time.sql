@@ -2,6 +2,7 @@
 -- quantity / share_den is device-milliseconds; share_den 0: nobody says how many shards make a device.
 -- Running leases count up to the last good look at the accounting. suspended: '' while the job ran.
 -- Parameters: :start_ms, :end_ms (end exclusive); :held 0 for what accounting knows, 1 for what it does not (shown, not billed).
+-- :nodes is NULL, or a JSON array of CLUSTER/NODE: then only what is on one of these with :among 1, on none with 0.
 -- Leases lie in order of (end_day, holder), so the inner sums are made as they are read, without a sort.
 WITH longest AS (
   SELECT coalesce(max(CAST(value AS INTEGER)), 0) + 1 AS ms FROM meta WHERE key = 'longest_lease_ms'
@@ -20,6 +21,7 @@ ended AS (
   FROM lease_row
   WHERE end_day >= :start_ms / 86400000 AND end_day <= (:end_ms + (SELECT ms FROM longest)) / 86400000
     AND end_ms > :start_ms AND start_ms < :end_ms
+    AND (:nodes IS NULL OR (cluster || '/' || coalesce(node, '') IN (SELECT value FROM json_each(:nodes))) = :among)
   GROUP BY end_day, holder
 ),
 running AS (
@@ -27,6 +29,7 @@ running AS (
     CASE WHEN polled.at_ms > seen_ms THEN polled.at_ms ELSE seen_ms END AS stop_ms
   FROM lease_row LEFT JOIN polled ON polled.cluster = lease_row.cluster
   WHERE end_day = 4611686018427387903 / 86400000 AND start_ms < :end_ms
+    AND (:nodes IS NULL OR (lease_row.cluster || '/' || coalesce(node, '') IN (SELECT value FROM json_each(:nodes))) = :among)
 ),
 clipped AS (
   SELECT holder, units, CASE WHEN start_ms < :start_ms THEN :start_ms ELSE start_ms END AS from_ms,

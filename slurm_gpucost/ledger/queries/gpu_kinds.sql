@@ -1,6 +1,8 @@
--- Each GPU that the driver listed (no MIG instances): its product name, and the GRES type of the slot it was last in.
-SELECT d.device, d.model, coalesce((
-    SELECT s.gres_type FROM slot_report s WHERE s.device = d.device ORDER BY s.observed_at_ms DESC LIMIT 1
-  ), '') AS gres_type
-FROM device d
+-- Each GPU that the driver listed (no MIG instances): its product name, and where it was last: node, and GRES type of the slot.
+WITH last AS (
+  SELECT device, cluster, node, gres_type, max(observed_at_ms) FROM slot_report WHERE device IS NOT NULL GROUP BY device
+)
+SELECT d.device, d.model, coalesce(last.gres_type, '') AS gres_type, coalesce(last.cluster, '') AS cluster,
+  coalesce(last.node, '') AS node
+FROM device d LEFT JOIN last ON last.device = d.device
 ORDER BY d.device

@@ -1,0 +1,101 @@
+# ruff: noqa: E501  # a catalogue reads best with one setting a line
+"""Which nodes' GPUs a pool has, and from when on: two pools may have GPUs of one kind, but no node at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import combinations, pairwise, product
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from slurm_gpucost.costing.periods import midnight
+from slurm_gpucost.domain.globs import intersect
+from slurm_gpucost.domain.hostlist import expand
+from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, tables, text
+from slurm_gpucost.settings.cost_tables import Reader
+from slurm_gpucost.settings.model import Pool, PoolNodes, Sku
+
+
+def hostlist(value: Any) -> frozenset[str]:
+    """Nodes of a hostlist; none of an empty text."""
+    return frozenset() if value == "" else frozenset(expand(text(value)))
+
+
+def _nodes(value: Any) -> frozenset[str] | tuple[dict[str, Any], ...]:
+    """One hostlist, or a list of tables that are read by themselves."""
+    return tables(value) if isinstance(value, list) else hostlist(value)
+
+
+POOL_NODES = (
+    Setting("nodes", "hostlist or list of tables", _nodes, None,
+            "Only GPUs on these nodes are the pool's, like `gpu[01-16]`; those of its SKUs wherever no other pool names the node, if not given. Where it changes, a list: [{since = 2026-01-01, nodes = \"gpu[01-16]\"}]."),
+)  # fmt: skip
+NODES = (
+    Setting("since", "date", day, REQUIRED, "The first day of these nodes, in the site's time zone; they hold until the next. Before the first the pool has none."),
+    Setting("nodes", "hostlist", hostlist, REQUIRED, "The pool's nodes from that day on; `\"\"`: none any more."),
+)  # fmt: skip
+
+
+def nodes_of(reader: Reader, prefix: str, said: Any, zone: ZoneInfo) -> tuple[PoolNodes, ...]:
+    """In order; empty: the pool names none. What is wrong becomes faults of the reader."""
+    if said is None:
+        return ()
+    if isinstance(said, frozenset):
+        if not said:
+            reader.fault(f"{prefix}nodes", "names none; leave it out, or write a hostlist like gpu[01-16]")
+        return (PoolNodes(0, said),)
+    if not said:
+        reader.fault(f"{prefix}nodes", "names none; leave it out, or write a hostlist like gpu[01-16]")
+    read = [reader.read(one, NODES, f"{prefix}nodes.{n}.") for n, one in enumerate(said)]
+    found: list[tuple[date, frozenset[str]]] = [(one["since"], one["nodes"]) for one in read if len(one) == len(NODES)]
+    if len(found) == len(read):  # else what is wrong with it is said already
+        for n, ((before, _), (after, _)) in enumerate(pairwise(found), 1):
+            if after <= before:
+                what = f"{after} is not after {before}, from which the one before holds"
+                reader.fault(f"{prefix}nodes.{n}.since", what)
+    return tuple(PoolNodes(midnight(since, zone), nodes) for since, nodes in found)
+
+
+def one_place(reader: Reader, pools: tuple[Pool, ...]) -> None:
+    """Every device is of one SKU of one pool at a time, or nothing could be priced for sure."""
+    names: dict[str, str] = {}
+    for pool in pools:
+        for sku in pool.skus:
+            key = _key(pool, sku)
+            if sku.name in names:
+                reader.fault(key, f"stands already as {names[sku.name]}; give one of them another name")
+            names.setdefault(sku.name, key)
+            if pool.nodes and (gone := set(sku.blocking.nodes) - {node for one in pool.nodes for node in one.nodes}):
+                reader.fault(f"{key}.nodes", f"{', '.join(sorted(gone))}: not in pools.{pool.name}.nodes")
+    for (one, sku), (other, another) in combinations([(pool, sku) for pool in pools for sku in pool.skus], 2):
+        both = _both(one, other)
+        if both is not None:
+            for key, what in _alike(sku, another):
+                where = f"{key} of {_key(one, sku)}"
+                reader.fault(f"{_key(other, another)}.{key}", f"{what} {where}" if not both else
+                             f"{what} {where}, and both pools have {both}: a device would be in two pools at once")  # fmt: skip
+
+
+def _key(pool: Pool, sku: Sku) -> str:
+    return f"pools.{pool.name}.skus.{sku.name}"
+
+
+def _alike(sku: Sku, another: Sku) -> Iterator[tuple[str, str]]:
+    for kind in another.gres_types:
+        if kind in sku.gres_types:
+            yield "gres_types", f"'{kind}' is already taken by"
+    for pattern, other in product(another.nvml_names, sku.nvml_names):
+        if intersect(pattern, other):
+            yield "nvml_names", f"'{pattern}' and '{other}' can match the same device; write it so that it does not fit"
+
+
+def _both(one: Pool, other: Pool) -> str | None:
+    """Why a device of one kind could be of both pools: '' if it is anyhow, else a node that both have; None: cannot."""
+    if one is other or not (one.nodes or other.nodes):
+        return ""
+    for at_ms in sorted({part.from_ms for part in (*one.nodes, *other.nodes)}):
+        common = one.nodes_at(at_ms) & other.nodes_at(at_ms)
+        if common:
+            return min(common)
+    return None
