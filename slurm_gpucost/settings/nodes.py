@@ -69,25 +69,24 @@ def one_place(reader: Reader, pools: tuple[Pool, ...]) -> None:
             if pool.nodes and (gone := set(sku.blocking.nodes) - {node for one in pool.nodes for node in one.nodes}):
                 reader.fault(f"{key}.nodes", f"{', '.join(sorted(gone))}: not in pools.{pool.name}.nodes")
     for (one, sku), (other, another) in combinations([(pool, sku) for pool in pools for sku in pool.skus], 2):
-        both = _both(one, other)
-        if both is not None:
-            for key, what in _alike(sku, another):
-                where = f"{key} of {_key(one, sku)}"
-                reader.fault(f"{_key(other, another)}.{key}", f"{what} {where}" if not both else
-                             f"{what} {where}, and both pools have {both}: a device would be in two pools at once")  # fmt: skip
+        node = _both(one, other)
+        why = f"; both pools have {node}, and a device would be in two pools at once" if node else ""
+        for key, what in _alike(_key(one, sku), sku, another) if node is not None else ():
+            reader.fault(f"{_key(other, another)}.{key}", what + why)
 
 
 def _key(pool: Pool, sku: Sku) -> str:
     return f"pools.{pool.name}.skus.{sku.name}"
 
 
-def _alike(sku: Sku, another: Sku) -> Iterator[tuple[str, str]]:
+def _alike(where: str, sku: Sku, another: Sku) -> Iterator[tuple[str, str]]:
     for kind in another.gres_types:
         if kind in sku.gres_types:
-            yield "gres_types", f"'{kind}' is already taken by"
+            yield "gres_types", f"'{kind}' is already taken by {where}"
     for pattern, other in product(another.nvml_names, sku.nvml_names):
         if intersect(pattern, other):
-            yield "nvml_names", f"'{pattern}' and '{other}' can match the same device; write it so that it does not fit"
+            what = f"'{pattern}' and '{other}' of {where} can match the same device"
+            yield "nvml_names", f"{what}; write them so that no name fits both"
 
 
 def _both(one: Pool, other: Pool) -> str | None:

@@ -58,8 +58,8 @@ def test_pools_of_one_kind_may_stand_side_by_side(tmp_path: Path, first: str, se
 def test_a_device_in_two_pools_at_once_is_refused(tmp_path: Path, first: str, second: str, node: str) -> None:
     (told,) = faults(tmp_path, pool("one", first), pool("two", second))
     assert told == (
-        "pools.two.skus.two_sku.gres_types: 'a100' is already taken by gres_types of pools.one.skus.one_sku, and both "
-        f"pools have {node}: a device would be in two pools at once"
+        "pools.two.skus.two_sku.gres_types: 'a100' is already taken by pools.one.skus.one_sku; both pools "
+        f"have {node}, and a device would be in two pools at once"
     )
 
 
