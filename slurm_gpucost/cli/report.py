@@ -30,7 +30,10 @@ def report(
         str, typer.Option("-t", metavar="FORMAT", help="Seconds, Minutes or Hours of GPU time.")
     ] = "Minutes",
     tres: Annotated[
-        str | None, typer.Option("-T", "--tres", metavar="LIST", help="gres/gpu or ALL: GPUs are all there is.")
+        str | None,
+        typer.Option(
+            "-T", "--tres", metavar="LIST", help="gres/gpu, energy (kWh and CO2e of the jobs, beside) or ALL."
+        ),
     ] = None,
     config: Config = None,
     ledger: Ledger = None,
@@ -55,7 +58,7 @@ def report(
 
     asked = parse(words)
     unit = _unit(time_format)
-    _check_tres(tres)
+    with_energy = _energy(tres)
     found = site(ctx, config, ledger)
     settings = found.settings
     if asked.report == UTILIZATION:
@@ -64,7 +67,10 @@ def report(
         every_column, usual = document.utilization_columns(unit), document.UTILIZATION_DEFAULT
     else:
         every_column, usual = document.columns(unit, _proper_name), document.DEFAULT
+        if with_energy:
+            usual += "," + document.ENERGY
     columns = choose(every_column, asked.format or usual, "format=")
+    with_energy |= any(column.name in document.ENERGY.split(",") for column in columns)
     start_ms, end_ms = window(asked.start, asked.end, now_ms(), settings.timezone)
     chosen = (listed(clusters) or []) + (asked.names("clusters") or [])
     every = all_clusters or asked.all_clusters or "all" in chosen
@@ -75,7 +81,7 @@ def report(
             rows = utilization(settings, queries, start_ms, end_ms, which)
         else:
             rows = service.account_utilization_by_user(
-                settings, queries, start_ms, end_ms, asked.names("accounts"), asked.names("users"), which
+                settings, queries, start_ms, end_ms, asked.names("accounts"), asked.names("users"), which, with_energy
             )
     if json:
         emit_json(rows)
@@ -108,12 +114,14 @@ def _unit(text: str) -> str:
     raise UsageError(f"-t {text}: {why}there are {', '.join(UNITS)}")
 
 
-def _check_tres(text: str | None) -> None:
+def _energy(text: str | None) -> bool:
+    """Whether energy is among the TRES."""
     from slurm_gpucost.domain.errors import UsageError
 
-    for name in (text or "").split(","):
-        if name.strip() and name.strip().casefold() not in ("all", "gres/gpu"):
-            raise UsageError(f"-T {name}: only gres/gpu is kept here; ask sreport for others, or see the SKU column")
+    asked = {name.strip().casefold() for name in (text or "").split(",") if name.strip()}
+    if unknown := sorted(asked - {"all", "gres/gpu", "energy"}):
+        raise UsageError(f"-T {unknown[0]}: gres/gpu and energy are kept here; ask sreport for others")
+    return bool(asked & {"all", "energy"})
 
 
 def _proper_name(login: str) -> str:

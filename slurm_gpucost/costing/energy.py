@@ -38,6 +38,8 @@ class EnergyLine(NamedTuple):
     kwh: Fraction
     """At the site's meter: PUE is in it."""
     amount: Fraction
+    grams: Fraction = Fraction(0)
+    """CO2e, each moment at its factor."""
 
 
 class EnergyCost(NamedTuple):
@@ -48,50 +50,65 @@ class EnergyCost(NamedTuple):
     amount: Fraction
 
 
-class Emissions(NamedTuple):
-    """What energy emitted, and how much that was."""
+class EnergySums:
+    """Energy added up by the terms it was drawn in, so that windows need not be kept."""
 
-    kwh: Fraction
-    """At the site's meter: PUE is in it."""
-    kg_co2e: Fraction
+    def __init__(self, during: Sequence[Terms]) -> None:
+        """``during`` must cover what is added."""
+        self._during, self._starts = during, [one.start_ms for one in during]
+        self._drawn: list[int | Fraction] = [0] * len(during)
 
+    @property
+    def energy_mj(self) -> int | Fraction:
+        """Of all, before PUE."""
+        return sum(self._drawn)
 
-def energy_lines(windows: Iterable[EnergyWindow], during: Sequence[Terms]) -> list[EnergyLine]:
-    """The energy by price and PUE, in order of these. ``during`` must cover the windows, else ValueError."""
-    starts = [one.start_ms for one in during]
-    drawn: list[int | Fraction] = [0] * len(during)
-    for window in windows:
-        start, end = time_span(window.start_ms, window.end_ms)
-        energy = window.energy_mj if type(window.energy_mj) is int else exact(window.energy_mj, "energy_mj")
+    def add(self, start_ms: int, end_ms: int, energy_mj: int | Fraction) -> None:
+        """Energy drawn in [start, end) ms UTC, evenly. ValueError for less than nothing, or where no terms hold."""
+        start, end = time_span(start_ms, end_ms)
+        energy = energy_mj if type(energy_mj) is int else exact(energy_mj, "energy_mj")
         if start == end or energy < 0:
             raise ValueError(f"{energy} mJ in {end - start} ms: a window has some length and no negative energy")
+        during, starts = self._during, self._starts
         at = bisect_right(starts, start) - 1
         if at >= 0 and end <= during[at].end_ms:
-            drawn[at] += energy
-            continue
+            self._drawn[at] += energy
+            return
         left = end - start
         while 0 <= at < len(during) and starts[at] < end:
             here = max(0, min(end, during[at].end_ms) - max(start, starts[at]))
-            drawn[at] += Fraction(energy * here, end - start)
+            self._drawn[at] += Fraction(energy * here, end - start)
             left -= here
             at += 1
         if left:
             raise ValueError(f"the terms do not cover the window from {start} to {end} ms")
-    sums: dict[tuple[Fraction, Fraction], int | Fraction] = {}
-    for one, energy in zip(during, drawn, strict=True):
-        if energy:
-            sums[one.price, one.pue] = sums.get((one.price, one.pue), 0) + energy
-    return [
-        EnergyLine(price, pue, kwh, kwh * price)
-        for (price, pue), energy in sorted(sums.items())
-        for kwh in [energy * pue / MJ_PER_KWH]
-    ]
+
+    def lines(self, times: Fraction | int = 1) -> list[EnergyLine]:
+        """By price and PUE, in order of these, all of it so many times."""
+        sums: dict[tuple[Fraction, Fraction], tuple[int | Fraction, int | Fraction]] = {}
+        for one, drawn in zip(self._during, self._drawn, strict=True):
+            if energy := drawn * times:
+                before, grams = sums.get((one.price, one.pue), (0, 0))
+                sums[one.price, one.pue] = before + energy, grams + energy * one.grams
+        return [
+            EnergyLine(price, pue, kwh, kwh * price, grams * pue / MJ_PER_KWH)
+            for (price, pue), (energy, grams) in sorted(sums.items())
+            for kwh in [energy * pue / MJ_PER_KWH]
+        ]
+
+
+def energy_lines(windows: Iterable[EnergyWindow], during: Sequence[Terms]) -> list[EnergyLine]:
+    """The energy of windows as :class:`EnergySums` adds it up; raises ValueError as that does."""
+    sums = EnergySums(during)
+    for one in windows:
+        sums.add(*one)
+    return sums.lines()
 
 
 def energy_cost(windows: Iterable[EnergyWindow], tariff: Tariff, pue: Sequence[Pue], zone: ZoneInfo) -> EnergyCost:
-    """What the windows cost in all. For many leases make ``terms`` once and sum up ``energy_lines``.
+    """What the windows cost in all. For many leases make ``terms`` once.
 
-    Raises ValueError and TypeError as those do.
+    Raises ValueError and TypeError as ``terms`` and ``energy_lines`` do.
     """
     windows = list(windows)
     if not windows:
@@ -100,15 +117,6 @@ def energy_cost(windows: Iterable[EnergyWindow], tariff: Tariff, pue: Sequence[P
     lines = energy_lines(windows, terms(tariff, pue, zone, start, end))
     kwh = sum((line.kwh for line in lines), Fraction(0))
     return EnergyCost(kwh, sum((line.amount for line in lines), Fraction(0)))
-
-
-def emissions(windows: Iterable[EnergyWindow], factors: Tariff, pue: Sequence[Pue], zone: ZoneInfo) -> Emissions:
-    """What the windows emit. ``factors`` is a tariff whose prices are g CO2e per kWh at the site's meter.
-
-    Raises ValueError and TypeError as ``energy_cost``.
-    """
-    kwh, grams = energy_cost(windows, factors, pue, zone)
-    return Emissions(kwh, grams / GRAMS_PER_KG)
 
 
 def mean_pue(lines: Iterable[EnergyLine]) -> Fraction:

@@ -8,13 +8,11 @@ What was measured stays as it was: imputed energy is added to those who were not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
-from slurm_gpucost.costing.energy import EnergyWindow
 from slurm_gpucost.costing.exact import exact
-from slurm_gpucost.costing.hosts import Held, stated_per_gpu
 
 MEAN_POWER = "mean-power-of-sku"
 NAMEPLATE = "nameplate-x-load-factor"
@@ -42,13 +40,6 @@ class Power(NamedTuple):
     rule: str
 
 
-class Imputed(NamedTuple):
-    """Energy that was not measured, and the rule it comes from."""
-
-    energy_mj: Fraction
-    rule: str
-
-
 def power(observed_by_sku: Mapping[str, Observed], sku: str, nameplate: Nameplate | None) -> Power:
     """What an unmeasured device of ``sku`` is taken to draw. 1 mJ in 1 ms is 1 W.
 
@@ -65,24 +56,3 @@ def power(observed_by_sku: Mapping[str, Observed], sku: str, nameplate: Nameplat
     if watts < 0 or not 0 <= load <= 1:
         raise ValueError(f"{sku}: nameplate_watts cannot be negative, and load_factor is between 0 and 1")
     return Power(watts * load, NAMEPLATE)
-
-
-def impute(
-    observed_by_sku: Mapping[str, Observed], unobserved_ms: int | Fraction, sku: str, nameplate: Nameplate | None = None
-) -> Imputed:
-    """The energy of ``unobserved_ms`` (whole devices x ms) that leases held on ``sku`` unmeasured.
-
-    Raises ValueError as ``power`` does, and for a negative time.
-    """
-    time = exact(unobserved_ms, "unobserved_ms")
-    if time < 0:
-        raise ValueError(f"{sku}: {time} ms unmeasured; a time cannot be negative")
-    if not time:
-        return Imputed(Fraction(0), "")
-    found = power(observed_by_sku, sku, nameplate)
-    return Imputed(found.watts * time, found.rule)
-
-
-def imputed_windows(unobserved: Iterable[Held], watts: Power) -> Iterator[EnergyWindow]:
-    """The same, in the windows in which it was held unmeasured: each has its own prices."""
-    return stated_per_gpu(unobserved, watts.watts)

@@ -7,7 +7,7 @@ of the net total, once, and rounded half up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +22,7 @@ from slurm_gpucost.costing.lines import (
     LineKey,
     Lines,
     Terms,
+    Told,
     amount,
     is_energy,
     lines_of,
@@ -72,6 +73,9 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
         for (key, line), cents in zip(found.items(), amounts, strict=True)
         for period in [terms.parts[key.pool, key.start_ms].period]
     ]
+    by_user = _energy_by_user(
+        lines, {user: one for (*owner, user), one in terms.told.items() if (cluster, account) == tuple(owner)}
+    )
     return {
         "kind": "invoice",
         "cluster": cluster,
@@ -89,7 +93,8 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
         "tax_rate": number_text(holder.tax),
         "tax_total": money(tax, terms.minor_unit),
         "total": money(net + tax, terms.minor_unit),
-        **_energy_of(lines),
+        **_energy_of(by_user),
+        "energy_by_user": by_user,
         "lines": lines,
     }
 
@@ -100,17 +105,33 @@ def tax_of(net: int, holder: Holder) -> int:
 
 
 def _emitted(key: LineKey, line: Line, terms: Terms) -> str | None:
-    if not is_energy(key.kind) or key.kind in SURCHARGES or key.pool not in terms.grams_per_kwh:
+    if not is_energy(key.kind) or key.kind in SURCHARGES or key.pool not in terms.emits:
         return None
-    return decimal_text(line.quantity * terms.grams_per_kwh[key.pool] / GRAMS_PER_KG, ENERGY_DECIMALS)
+    return decimal_text(line.grams / GRAMS_PER_KG, ENERGY_DECIMALS)
 
 
-def _energy_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
-    """Energy and emissions of lines as these show them, so that statements add up to invoices; None: there are none."""
-    lines = list(lines)
+def _energy_by_user(lines: Iterable[Mapping[str, Any]], told: Mapping[str, Told]) -> list[dict[str, Any]]:
+    """What each user's jobs drew: as the lines show it, and what is on no line."""
+    shown = [line for line in lines if line["kwh"] is not None and line["item"] not in SURCHARGES]
+    found: list[dict[str, Any]] = []
+    for user in sorted({line["user"] for line in shown} | told.keys()):
+        mine, own = [line for line in shown if line["user"] == user], told.get(user)
+        beside = {"user": user, "measured_kwh": None, "energy_kwh": None, "kg_co2e": None}
+        if own:
+            beside["measured_kwh"] = decimal_text(own.measured_kwh, ENERGY_DECIMALS)
+            beside["energy_kwh"] = decimal_text(own.kwh, ENERGY_DECIMALS)
+            if own.grams is not None:
+                beside["kg_co2e"] = decimal_text(own.grams / GRAMS_PER_KG, ENERGY_DECIMALS)
+        rows = [beside, *({"energy_kwh": line["kwh"], "kg_co2e": line["kg_co2e"]} for line in mine)]
+        found.append({"user": user, **_energy_of(rows)})
+    return found
+
+
+def _energy_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
+    """Sums as they are shown, so that statements add up to invoices; None: nobody knows."""
     found: dict[str, str | None] = {}
-    for name, key in (("energy_kwh", "kwh"), ("kg_co2e", "kg_co2e")):
-        shown = [Fraction(line[key]) for line in lines if line[key] is not None and line["item"] not in SURCHARGES]
+    for name in ("energy_kwh", "measured_kwh", "kg_co2e"):
+        shown = [Fraction(row[name]) for row in rows if row.get(name) is not None]
         found[name] = decimal_text(sum(shown, NIL), ENERGY_DECIMALS) if shown else None
     return found
 
@@ -130,13 +151,15 @@ def statement(invoice: Mapping[str, Any], user: str) -> dict[str, Any] | None:
     if not lines:
         return None
     total = sum((Fraction(line["amount"]) for line in lines), NIL)
+    by_user = [row for row in invoice["energy_by_user"] if row["user"] == user]
     digits = len(invoice["total"].partition(".")[2])
     return {
         **{key: value for key, value in invoice.items() if key not in OF_INVOICES},
         "kind": "statement",
         "user": user,
         "total": decimal_text(total, digits),
-        **_energy_of(lines),
+        **_energy_of(by_user),
+        "energy_by_user": by_user,
         "lines": lines,
     }
 

@@ -62,13 +62,32 @@ class Charge(NamedTuple):
     """What is billed, exact: device-ms, of energy kWh."""
     held: Fraction
     """The device-ms that were held for it: rounding adds to the quantity, not to this."""
+    grams: Fraction = NIL
+    """CO2e of energy, each moment at its factor; 0 where the pool states none."""
 
 
 class Line(NamedTuple):
-    """What is billed, and the held time behind it, as in :class:`Charge`."""
+    """What is billed, the held time behind it and what its energy emitted, as in :class:`Charge`."""
 
     quantity: Fraction
     held: Fraction
+    grams: Fraction = NIL
+
+
+class Told(NamedTuple):
+    """Energy of a user's jobs, at the site's meter."""
+
+    kwh: Fraction = NIL
+    """Which is on no line, for the price of the hour bears it."""
+    grams: Fraction | None = None
+    """CO2e of that; None: no pool states it."""
+    measured_kwh: Fraction = NIL
+    """What counters said, on lines or not."""
+
+    def plus(self, other: Told) -> Told:
+        """Both together."""
+        grams = [one.grams for one in (self, other) if one.grams is not None]
+        return Told(self.kwh + other.kwh, sum(grams, NIL) if grams else None, self.measured_kwh + other.measured_kwh)
 
 
 Lines = Mapping[tuple[str, str], Mapping[LineKey, Line]]
@@ -100,8 +119,10 @@ class Terms:
     free: Allotments = lambda _cluster, _account: ()
     holder: Callable[[str, str], Holder] = lambda _cluster, _account: NO_ONE
     """(cluster, account) -> what is known of it."""
-    grams_per_kwh: Mapping[str, Fraction] = field(default_factory=dict)
-    """CO2e of a kWh at the site's meter, by pool; pools that do not state it are not there."""
+    emits: frozenset[str] = frozenset()
+    """Pools that state what a kWh emits."""
+    told: Mapping[tuple[str, str, str], Told] = field(default_factory=dict)
+    """Energy of jobs, by cluster, account and user."""
 
 
 def lines_of(charges: Iterable[Charge], terms: Terms) -> dict[tuple[str, str], dict[LineKey, Line]]:
@@ -112,14 +133,14 @@ def lines_of(charges: Iterable[Charge], terms: Terms) -> dict[tuple[str, str], d
     sums: dict[tuple[str, str], dict[LineKey, Line]] = {}
     for one in charges:
         lines = sums.setdefault((one.cluster, one.account), {})
-        quantity, held = lines.get(one.key, (NIL, NIL))
-        lines[one.key] = Line(quantity + one.quantity, held + one.held)
+        quantity, held, grams = lines.get(one.key, (NIL, NIL, NIL))
+        lines[one.key] = Line(quantity + one.quantity, held + one.held, grams + one.grams)
     found: dict[tuple[str, str], dict[LineKey, Line]] = {}
     for owner in sorted(sums):
         for key, line in sorted(sums[owner].items()):
             billed = line_ms(line.quantity, terms.rounding) if key.kind == USAGE else line.quantity
             if billed:
-                found.setdefault(owner, {})[key] = Line(billed, line.held)
+                found.setdefault(owner, {})[key] = Line(billed, line.held, line.grams)
     for owner, lines in found.items():
         lines |= _free(lines, terms.free(*owner))
         lines |= _surcharge(lines, terms.holder(*owner))

@@ -1,4 +1,4 @@
-"""What turns energy into money at each moment: the tariff's price and the site's PUE, effective-dated. Pure, exact."""
+"""What turns energy into money and CO2e at each moment: tariff, PUE, emission factor, effective-dated. Pure, exact."""
 
 from __future__ import annotations
 
@@ -21,13 +21,21 @@ class Pue(NamedTuple):
     pue: Fraction
 
 
+class Emission(NamedTuple):
+    """Grams of CO2e of a kWh at the site's meter, and the ms UTC from which that holds until the next."""
+
+    since_ms: int
+    grams: Fraction
+
+
 class Terms(NamedTuple):
-    """[start, end) in ms UTC, and the price of a kWh and the PUE in it."""
+    """[start, end) in ms UTC, and the price of a kWh, the PUE and the grams of CO2e of a kWh in it."""
 
     start_ms: int
     end_ms: int
     price: Fraction
     pue: Fraction
+    grams: Fraction = Fraction(0)
 
 
 def pue_faults(pue: Sequence[Pue]) -> list[tuple[str, str]]:
@@ -42,10 +50,13 @@ def pue_faults(pue: Sequence[Pue]) -> list[tuple[str, str]]:
     return found
 
 
-def terms(tariff: Tariff, pue: Sequence[Pue], zone: ZoneInfo, start_ms: int, end_ms: int) -> list[Terms]:
-    """Price and PUE in [start_ms, end_ms), in order, without a gap: what ``energy_lines`` wants, once for a period.
+def terms(
+    tariff: Tariff, pue: Sequence[Pue], zone: ZoneInfo, start_ms: int, end_ms: int, emission: Sequence[Emission] = ()
+) -> list[Terms]:
+    """The terms in [start_ms, end_ms), in order, without a gap: what ``energy_lines`` wants, once for a period.
 
-    Raises ValueError for a tariff or PUEs at fault, and for a time before the first of either.
+    ``emission`` is in order; before the first nothing is emitted. Raises ValueError for a tariff or PUEs at fault, and
+    for a time before the first of either.
     """
     start_ms, end_ms = time_span(start_ms, end_ms)
     if wrong := pue_faults(pue):
@@ -55,9 +66,13 @@ def terms(tariff: Tariff, pue: Sequence[Pue], zone: ZoneInfo, start_ms: int, end
             f"the first PUE holds from {iso(pue[0].since_ms, zone)} on: there is none for {iso(start_ms, zone)}"
         )
     starts = [one.since_ms for one in pue]
+    emitting = [one.since_ms for one in emission]
+    changes = sorted({*starts, *emitting})
     found = []
     for since, until, price in price_segments(tariff, start_ms, end_ms, zone):
-        inside = starts[bisect_right(starts, since) : bisect_right(starts, until - 1)]
+        inside = changes[bisect_right(changes, since) : bisect_right(changes, until - 1)]
         for low, high in pairwise([since, *inside, until]):
-            found.append(Terms(low, high, price, Fraction(pue[bisect_right(starts, low) - 1].pue)))
+            at = bisect_right(emitting, low)
+            grams = exact(emission[at - 1].grams, "grams") if at else Fraction(0)
+            found.append(Terms(low, high, price, Fraction(pue[bisect_right(starts, low) - 1].pue), grams))
     return found

@@ -67,7 +67,7 @@ def page(invoice: Row) -> str:
         *([("Energy", _energy(invoice))] if invoice.get("energy_kwh") is not None else []),
     ]
     longest = max((len(_rule(line)) for line in invoice["lines"]), default=0)  # who pays a subsidy is never cut off
-    columns = _LINES if invoice.get("energy_kwh") is None else _WITH_ENERGY
+    columns = _WITH_ENERGY if any(map(_is_energy, invoice["lines"])) else _LINES
     columns = [replace(one, width=max(one.width, longest)) if one.name == "Rule" else one for one in columns]
     body = table(columns, invoice["lines"])
     ruler = body.splitlines()[1]
@@ -98,8 +98,9 @@ def _account(invoice: Row) -> list[tuple[str, str]]:
 
 
 def _energy(invoice: Row) -> str:
-    emitted = f", {invoice['kg_co2e']} kg CO2e" if invoice["kg_co2e"] is not None else ""
-    return f"{invoice['energy_kwh']} kWh at the site's meter{emitted}"
+    emitted = f"; {invoice['kg_co2e']} kg CO2e" if invoice["kg_co2e"] is not None else ""
+    measured = f", {invoice['measured_kwh']} of it measured" if invoice.get("measured_kwh") is not None else ""
+    return f"{invoice['energy_kwh']} kWh at the site's meter{measured}{emitted}"
 
 
 def pages(invoices: Iterable[Row]) -> str:

@@ -11,6 +11,8 @@ from slurm_gpucost.documents.times import local
 from slurm_gpucost.domain.units import decimal_text
 
 DEFAULT = "Cluster,Account,Login,Proper,SKU,Used,Cost"
+ENERGY = "kWh,Measured,KgCO2e"
+"""What ``-T energy`` adds; each is a column of its own for ``format=``."""
 UTILIZATION_DEFAULT = "Cluster,SKU,Allocated,Down,PlannedDown,Idle,Other,Reported,Percent"
 _OTHER = ("suspended", "held", "completing", "unobserved")
 """Together, less oversubscribed, the column Other, so that the usual columns add up."""
@@ -36,6 +38,9 @@ def columns(unit: str, proper_name: Callable[[str], str]) -> list[Column]:
         Column("Used", used, 12, number=True),
         Column("Cost", lambda row: "" if row["cost"] is None else str(row["cost"]), 12, number=True),
         Column("Currency", lambda row: str(row["currency"]), 8),
+        Column("kWh", lambda row: row["energy_kwh"] or "", 14, number=True),
+        Column("Measured", lambda row: row["measured_kwh"] or "", 14, number=True),
+        Column("KgCO2e", lambda row: row["kg_co2e"] or "", 14, number=True),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -31,7 +32,10 @@ def bill(
     Status is ``provisional``: periods cannot be closed yet.
     """
     parts = priced_parts(settings, queries, month)
-    made = invoices(charges(settings, queries, parts, month), terms_of(settings, queries, parts, month))
+    known_ms = period_in(month, settings.timezone).start_ms
+    drawn = (energy.shown if settings.billing.show_energy else energy.billed)(settings, queries, parts, known_ms)
+    terms = replace(terms_of(settings, queries, parts, month), told=energy.told(settings, parts, drawn))
+    made = invoices(charges(settings, queries, parts, month, drawn), terms)
     if account is not None:
         made = [invoice for invoice in made if invoice["account"] == account]
     if user is not None:
@@ -58,9 +62,9 @@ def terms_of(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int
         except ValueError as error:  # imported when the config still had that class
             raise ConfigError(f"{settings.path}: classes: account {account} of {cluster}: {error}") from None
 
-    grams = {pool.name: one for pool in settings.pools if (one := pool.energy.grams_per_kwh) is not None}
+    emits = frozenset(pool.name for pool in settings.pools if pool.energy.emission)
     return Terms(
-        settings.currency, minor_unit(settings.currency), parts, period, settings.billing.rounding, free, of, grams,
+        settings.currency, minor_unit(settings.currency), parts, period, settings.billing.rounding, free, of, emits,
     )  # fmt: skip
 
 
@@ -76,8 +80,14 @@ def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple
     }
 
 
-def charges(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced], month: str) -> list[Charge]:
-    """All that is to be paid for the parts, each pool in its own. What has no SKU is :func:`unpriced`."""
+def charges(
+    settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced], month: str,
+    drawn: energy.Of | None = None,
+) -> list[Charge]:  # fmt: skip
+    """All that is to be paid for the parts, each pool in its own. What has no SKU is :func:`unpriced`.
+
+    ``drawn``: the energy of jobs, if it is known already.
+    """
     found: list[Charge] = []
     pools = {pool.name: pool for pool in settings.pools}
     known_ms = period_in(month, settings.timezone).start_ms
@@ -88,7 +98,9 @@ def charges(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int]
                 found += _of_held(one, place, start_ms, priced.prices[place[1]], USAGE)
         for sku, one in blocked_time(settings, queries, pools[pool], start_ms, priced.period.end_ms, known_ms):
             found += _of_held(one, (pool, sku), start_ms, priced.prices[sku], BLOCKED)
-    return found + energy.charges(settings, queries, parts, known_ms)
+    if drawn is None:
+        drawn = energy.billed(settings, queries, parts, known_ms)
+    return [*found, *energy.charges(parts, drawn)]
 
 
 def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, billed_as: str) -> Iterator[Charge]:

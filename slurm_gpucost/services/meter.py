@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
-from slurm_gpucost.costing.energy import GRAMS_PER_KG, EnergyLine, EnergyWindow, energy_lines, mean_pue
+from slurm_gpucost.costing.energy import GRAMS_PER_KG, EnergyLine, EnergySums, mean_pue
+from slurm_gpucost.costing.exact import plain
 from slurm_gpucost.costing.lines import ENERGY, HOST_ENERGY, IMPUTED_ENERGY
 from slurm_gpucost.costing.meter import Meter, Part, reconcile
 from slurm_gpucost.costing.periods import Period
-from slurm_gpucost.costing.pools import pues
-from slurm_gpucost.costing.terms import terms
 from slurm_gpucost.domain.apportion import unobserved
 from slurm_gpucost.domain.units import MJ_PER_KWH, decimal_text
-from slurm_gpucost.services import energy
+from slurm_gpucost.services.drawn import Drawn, JobsEnergy, terms_of
 from slurm_gpucost.services.places import of_devices
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import heard, period_in
-from slurm_gpucost.services.usage import load
+from slurm_gpucost.services.usage import Measured
 from slurm_gpucost.settings import Pool, Settings
 
 NIL = Fraction(0)
@@ -31,45 +29,47 @@ PARTS = ("measured", "imputed", "hosts", "losses", "difference")
 """Together they are the bill."""
 
 
-Sums = defaultdict[tuple[int, int], Fraction]
-"""(start, end) -> mJ. Most windows are whole clock hours, so those of all devices add up to a few."""
-
-
-def _sums() -> Sums:
-    return defaultdict(Fraction)
-
-
 @dataclass
-class Drawn:
-    """The energy of a SKU's devices before PUE."""
+class OfSku:
+    """The energy of a SKU's devices in a period."""
 
-    measured: Sums = field(default_factory=_sums)
+    measured: EnergySums
     """What the devices' counters said, whoever held them."""
-    of_jobs: Sums = field(default_factory=_sums)
-    """The part of it that is of jobs, billed or waived."""
-    imputed: Sums = field(default_factory=_sums)
-    hosts: Sums = field(default_factory=_sums)
+    jobs: dict[str, list[Drawn]] = field(default_factory=lambda: {ENERGY: [], IMPUTED_ENERGY: [], HOST_ENERGY: []})
+    """By kind: what is of jobs, billed or waived. What was measured of them is a part of ``measured``."""
     unobserved_mj: int = 0
     """What counters grew by while nobody looked: of jobs it is imputed, so it counts in no part."""
 
+    def of_jobs(self, kind: str) -> Fraction:
+        """In mJ, before PUE."""
+        return sum((one.energy_mj for one in self.jobs[kind]), NIL)
 
-def drawn(settings: Settings, queries: Queries, pool: Pool, period: Period) -> dict[str, Drawn]:
-    """By SKU. One pass over the windows of the period."""
-    found = {sku.name: Drawn() for sku in pool.skus}
-    measured = load(queries, period.start_ms, period.end_ms, None)
-    for device, (of_pool, sku) in of_devices(settings, queries, period.end_ms - 1).items():
-        if of_pool.name == pool.name and device in measured.instances:
-            windows, of_sku = measured.windows.get(device, []), found[sku.name]
-            of_sku.unobserved_mj += unobserved(windows, period.start_ms, period.end_ms).energy_mj
-            for one in windows:
-                start, end = max(one.start_ms, period.start_ms), min(one.end_ms, period.end_ms)
-                if start < end and one.energy_mj:
-                    part = Fraction(one.energy_mj * (end - start), one.end_ms - one.start_ms)
-                    of_sku.measured[start, end] += part
-    for name, kind, those in energy.of_jobs(settings, queries, pool, period, measured):
-        kinds = {ENERGY: found[name].of_jobs, IMPUTED_ENERGY: found[name].imputed, HOST_ENERGY: found[name].hosts}
-        for energy_window in those:
-            kinds[kind][energy_window.start_ms, energy_window.end_ms] += energy_window.energy_mj
+    @property
+    def energy_mj(self) -> Fraction:
+        """All of it, before PUE."""
+        return self.measured.energy_mj + self.of_jobs(IMPUTED_ENERGY) + self.of_jobs(HOST_ENERGY)
+
+
+def drawn(settings: Settings, queries: Queries, pool: Pool, period: Period) -> dict[str, OfSku]:
+    """By SKU. Devices are where they were at the end of the period."""
+    during = terms_of(pool, period)
+    found = {sku.name: OfSku(EnergySums(during)) for sku in pool.skus}
+    devices = of_devices(settings, queries, period.end_ms - 1)
+
+    def each(measured: Measured, start_ms: int, end_ms: int) -> None:
+        for device, (of_pool, sku) in devices.items():
+            if of_pool.name == pool.name and device in measured.instances:
+                windows, of_sku = measured.windows.get(device, []), found[sku.name]
+                of_sku.unobserved_mj += unobserved(windows, start_ms, end_ms).energy_mj
+                for one in windows:
+                    start, end = max(one.start_ms, start_ms), min(one.end_ms, end_ms)
+                    if start < end and one.energy_mj:
+                        part = Fraction(one.energy_mj * (end - start), one.end_ms - one.start_ms)
+                        of_sku.measured.add(start, end, plain(part))
+
+    parts = {(pool.name, period.start_ms): period}
+    for one in JobsEnergy(settings, queries, parts, period.start_ms, each).found():
+        found[one.owner.sku].jobs[one.kind].append(one)
     return found
 
 
@@ -89,7 +89,7 @@ def energy_costs(
     if bill is None or period[:2] != period_in(month, pool.timezone)[:2]:
         return None
     by_sku = drawn(settings, queries, pool, period)
-    weights = {sku: _sum(one.measured) + _sum(one.imputed) + _sum(one.hosts) for sku, one in by_sku.items()}
+    weights = {sku: one.energy_mj for sku, one in by_sku.items()}
     if not any(weights.values()):
         weights = {one.sku: one.count * one.nameplate_watts for one in pool.costs.devices}
     whole = sum(weights.values(), NIL)
@@ -113,28 +113,24 @@ def _of_pool(settings: Settings, queries: Queries, pool: Pool, month: str, now_m
     period = heard(queries, whole, now_ms)
     by_sku = drawn(settings, queries, pool, period).values() if period.start_ms < period.end_ms else ()
     bill = meter_of(pool, month) if period == whole else None
-    during = terms(pool.costs.tariff, pues(pool.costs), pool.timezone, period.start_ms, period.end_ms)
-    windows = {
-        "measured": [one.measured for one in by_sku],
-        "imputed": [one.imputed for one in by_sku],
-        "hosts": [one.hosts for one in by_sku],
-    }
     lines = {
-        name: energy_lines((EnergyWindow(*at, drawn_mj) for one in those for at, drawn_mj in one.items()), during)
-        for name, those in windows.items()
+        "measured": [line for one in by_sku for line in one.measured.lines()],
+        "imputed": [line for one in by_sku for those in one.jobs[IMPUTED_ENERGY] for line in those.lines],
+        "hosts": [line for one in by_sku for those in one.jobs[HOST_ENERGY] for line in those.lines],
     }
-    pue = mean_pue([line for those in lines.values() for line in those])
+    every = [line for those in lines.values() for line in those]
+    pue = mean_pue(every)
     if bill is None:
         parts = _by_tariff(lines)
     else:
-        measured, imputed, hosts = (sum(map(_sum, those), NIL) for those in windows.values())
+        measured = sum((one.measured.energy_mj for one in by_sku), NIL)
+        imputed, hosts = (sum((one.of_jobs(k) for one in by_sku), NIL) for k in (IMPUTED_ENERGY, HOST_ENERGY))
         made = reconcile(bill, measured, imputed, hosts, pue)
         parts = dict(
             zip(PARTS, (made.measured, made.imputed, made.overhead, made.losses, made.difference), strict=True)
         )
     kwh = sum((part.kwh for part in parts.values()), NIL)
-    grams = pool.energy.grams_per_kwh
-    jobs = sum((_sum(one.of_jobs) for one in by_sku), NIL) / MJ_PER_KWH
+    jobs = sum((one.of_jobs(ENERGY) for one in by_sku), NIL) / MJ_PER_KWH
     return {
         "pool": pool.name,
         "period_start": period.start_iso,
@@ -147,8 +143,19 @@ def _of_pool(settings: Settings, queries: Queries, pool: Pool, month: str, now_m
         "pue": decimal_text(pue, DECIMALS),
         "measured_of_jobs_kwh": decimal_text(jobs, DECIMALS),
         "unobserved_kwh": decimal_text(Fraction(sum(one.unobserved_mj for one in by_sku)) / MJ_PER_KWH, DECIMALS),
-        "kg_co2e": None if grams is None else decimal_text(kwh * grams / GRAMS_PER_KG, DECIMALS),
+        "kg_co2e": decimal_text(kwh * _grams(pool, period, every) / GRAMS_PER_KG, DECIMALS)
+        if pool.energy.emission
+        else None,
     }
+
+
+def _grams(pool: Pool, period: Period, lines: list[EnergyLine]) -> Fraction:
+    """CO2e of a kWh in the period: the mean of what was drawn; of the time where nothing was."""
+    if kwh := sum((line.kwh for line in lines), NIL):
+        return sum((line.grams for line in lines), NIL) / kwh
+    during = terms_of(pool, period)
+    time = sum(one.end_ms - one.start_ms for one in during)
+    return sum((one.grams * (one.end_ms - one.start_ms) for one in during), NIL) / time if time else NIL
 
 
 def _by_tariff(lines: Mapping[str, list[EnergyLine]]) -> dict[str, Part]:
@@ -158,12 +165,9 @@ def _by_tariff(lines: Mapping[str, list[EnergyLine]]) -> dict[str, Part]:
         for name, those in lines.items()
     }
     every = [one for those in lines.values() for one in those]
-    kwh, amount = (sum((one[at] * (1 - 1 / one.pue) for one in every), NIL) for at in (2, 3))
+    kwh = sum((one.kwh * (1 - 1 / one.pue) for one in every), NIL)
+    amount = sum((one.amount * (1 - 1 / one.pue) for one in every), NIL)
     return {**found, "losses": Part(kwh, amount)}
-
-
-def _sum(sums: Sums) -> Fraction:
-    return sum(sums.values(), NIL)
 
 
 def _told(parts: Mapping[str, Part]) -> dict[str, dict[str, str]]:

@@ -96,7 +96,7 @@ class _Question:
         self.rounding = settings.billing.rounding
         self.rounds = self.rounding.per == ATTEMPT
         self.longest = self.decider.lengths[-1] if self.decider.lengths else 0
-        self.rows = {row["holder"]: row for row in self._ask("billable_time", held=0, **zone.params)}
+        self.rows: dict[int, Row] = {}
         self.time: dict[_Group, Fraction] = {}
         self.added: dict[_Group, Fraction] = {}
 
@@ -104,6 +104,7 @@ class _Question:
         return self.queries.ask(name, start_ms=self.start_ms, end_ms=self.end_ms, **params)
 
     def answer(self) -> list[Held]:
+        self.rows = {row["holder"]: row for row in self._ask("billable_time", held=0, **self.zone.params)}
         self.time = {self._usual(holder): device_ms(row) for holder, row in self.rows.items()}
         looked_at = [list(leases) for _, leases in groupby(self._special(), key=_attempt_of)]
         for leases in looked_at:
@@ -122,10 +123,10 @@ class _Question:
         ]
 
     def pieces(self) -> Iterator[Piece]:
-        for lease in self._ask("held_leases"):
-            row, key = self.rows[lease["holder"]], (*_attempt_of(lease), lease["n"])
-            at = placed(self.settings, {**row, "node": lease["node"]}, self.start_ms)
-            for group, start, end, devices in self._parts(lease, row):
+        for lease in self.queries.each("held_leases", start_ms=self.start_ms, end_ms=self.end_ms):
+            self.rows.setdefault(lease["holder"], lease)
+            at, key = placed(self.settings, lease, self.start_ms), (*_attempt_of(lease), lease["n"])
+            for group, start, end, devices in self._parts(lease, lease):
                 low, high = max(start, self.start_ms), min(end, self.end_ms)
                 if low < high:
                     yield Piece(at, key, low, high, devices, self._decide(group))

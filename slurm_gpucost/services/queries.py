@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from slurm_gpucost.ledger.queries import Rows, ask
+from slurm_gpucost.ledger.queries import Rows, ask, each
 from slurm_gpucost.ledger.store import open_readonly
 from slurm_gpucost.settings import Settings
 
@@ -21,6 +21,9 @@ class Queries(Protocol):
 
     def ask(self, name: str, /, **params: Any) -> Rows:
         """The rows of the named query."""
+
+    def each(self, name: str, /, **params: Any) -> Iterator[dict[str, Any]]:
+        """The same, one by one, and kept nowhere: for answers as long as the ledger."""
 
 
 class LedgerQueries:
@@ -42,6 +45,10 @@ class LedgerQueries:
         if key not in self._answers:
             self._answers[key] = ask(self.connection, name, **params)
         return self._answers[key]
+
+    def each(self, name: str, /, **params: Any) -> Iterator[dict[str, Any]]:
+        """The same, one by one, and kept nowhere."""
+        return each(self.connection, name, **params)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from slurm_gpucost.settings.inputs import (
     account_inputs,
     billing_inputs,
     blocked_inputs,
+    energy_inputs,
     free_inputs,
     inputs_of,
-    meter_inputs,
     node_inputs,
 )
 from slurm_gpucost.sources.identity import Identity
@@ -29,7 +29,7 @@ Difference = dict[str, str | None]
 def record(db: sqlite3.Connection, settings: Settings, who: Identity, why: str, now_ms: int) -> list[Difference]:
     """Note what differs from the values noted last, inside the caller's transaction; nothing where nothing does."""
     now = {"currency": settings.currency, **billing_inputs(settings.billing), **free_inputs(settings.free)}
-    now |= blocked_inputs(settings.pools) | meter_inputs(settings.pools) | node_inputs(settings.pools)
+    now |= blocked_inputs(settings.pools) | energy_inputs(settings.pools) | node_inputs(settings.pools)
     now |= account_inputs(settings.classes, settings.accounts)
     for pool in settings.pools:
         now |= inputs_of(pool)

@@ -7,14 +7,19 @@ from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing.allotment import round_half_up
+from slurm_gpucost.costing.energy import GRAMS_PER_KG
 from slurm_gpucost.costing.invoices import money
+from slurm_gpucost.costing.lines import ENERGY, Told
 from slurm_gpucost.domain.units import HOUR_MS, MS, decimal_text
 from slurm_gpucost.services import places
+from slurm_gpucost.services.energy import of_time
 from slurm_gpucost.services.quantities import device_ms, place_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import list_prices, published
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.catalogue import minor_unit
+
+NIL = Fraction(0)
 
 
 def account_utilization_by_user(
@@ -25,11 +30,13 @@ def account_utilization_by_user(
     accounts: Sequence[str] | None = None,
     users: Sequence[str] | None = None,
     clusters: Sequence[str] | None = None,
+    with_energy: bool = False,
 ) -> list[dict[str, Any]]:
     """GPU time by account and user; a row with user '' is the account's own total (of the rows shown).
 
     ``cost`` is list price x quantity at the rates of the window's beginning: an estimate, not an invoice. What no
-    SKU prices has sku None and cost None. Accounts are not rolled up to their parents.
+    SKU prices has sku None and cost None. Accounts are not rolled up to their parents. ``with_energy``: also what the
+    jobs drew, else None; it is made lease by lease.
     """
     price = list_prices(settings, published(queries), start_ms)
     sums: dict[tuple[str, str, str, str], Fraction] = {}
@@ -46,6 +53,7 @@ def account_utilization_by_user(
         for user in ("", row["user"]):
             key = (row["cluster"], row["account"], user, place[1] if place else "")
             sums[key] = sums.get(key, Fraction(0)) + device_ms(row)
+    drew = _energy(settings, queries, start_ms, end_ms) if with_energy else {}
     digits = minor_unit(settings.currency)
     rows: list[dict[str, Any]] = []
     for (cluster, account, user, sku), quantity in sorted(sums.items()):
@@ -63,6 +71,35 @@ def account_utilization_by_user(
                 "cost": None if cost is None else money(round_half_up(cost * 10**digits), digits),
                 "cost_kind": "estimate",
                 "currency": settings.currency,
+                **_told(drew.get((cluster, account, user, sku))),
             }
         )
     return rows
+
+
+_Energy = dict[tuple[str, str, str, str], Told]
+
+
+def _energy(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> _Energy:
+    """By cluster, account, user ('': all of the account) and SKU: of all jobs, suspended time too."""
+    emits = {pool.name for pool in settings.pools if pool.energy.emission}
+    found: _Energy = {}
+    for pool, those in of_time(settings, queries, start_ms, end_ms).items():
+        for one in those:
+            kwh = sum((line.kwh for line in one.lines), NIL)
+            grams = sum((line.grams for line in one.lines), NIL) if pool in emits else None
+            more = Told(kwh, grams, kwh if one.kind == ENERGY else NIL)
+            for user in ("", one.owner.user):
+                key = (one.owner.cluster, one.owner.account, user, one.owner.sku)
+                found[key] = found[key].plus(more) if key in found else more
+    return found
+
+
+def _told(energy: Told | None) -> dict[str, str | None]:
+    if energy is None:
+        return dict.fromkeys(("energy_kwh", "measured_kwh", "kg_co2e"))
+    return {
+        "energy_kwh": decimal_text(energy.kwh, 6),
+        "measured_kwh": decimal_text(energy.measured_kwh, 6),
+        "kg_co2e": None if energy.grams is None else decimal_text(energy.grams / GRAMS_PER_KG, 6),
+    }

@@ -68,12 +68,12 @@ def load(queries: Queries, start_ms: int, end_ms: int, devices: Iterable[str] | 
     every = json.dumps(sorted([*instances, *(part for parts in instances.values() for part in parts)]))
     span = {"devices": every, "start_ms": start_ms, "end_ms": end_ms}
     windows: dict[str, list[Window]] = {}
-    for row in queries.ask("usage_windows", **span):
+    for row in queries.each("usage_windows", **span):
         windows.setdefault(row["device"], []).append(Window(*row.values()))  # columns stand in the order of fields
     slices = _slices(queries)
     holdings: dict[str, list[Holding]] = {}
     released: dict[Key, int] = {}
-    for row in queries.ask("holdings", **span):
+    for row in queries.each("holdings", **span):
         holdings.setdefault(row["device"], []).append(_held(row, slices.get(row["device"], Fraction(1))))
         released[_key(row)] = row["released_ms"]
     return Measured(instances, windows, holdings, released)

@@ -15,7 +15,7 @@ from slurm_gpucost.costing.quantity import ATTEMPT, LINE, OFF, Rounding
 from slurm_gpucost.costing.quantity import faults as rounding_faults
 from slurm_gpucost.domain.hostlist import expand
 from slurm_gpucost.domain.units import MS, OPEN_END_MS
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, number, text, whole
+from slurm_gpucost.settings.catalogue import REQUIRED, Setting, flag, number, text, whole
 from slurm_gpucost.settings.cost_tables import Reader, list_of_tables
 from slurm_gpucost.settings.model import Billing, DeclaredOutage
 
@@ -44,6 +44,7 @@ BILLING = (
     Setting("rounding", "text", text, None, f"`{ATTEMPT}`: the billed time of each attempt is rounded up when it ends; `{LINE}`: the device time of each line of an invoice is; nothing is if not given."),
     Setting("rounding_step_seconds", "whole number", partial(whole, low=1), None, "To whole steps of so many seconds; to the millisecond if not given."),
     Setting("minimum_seconds", "whole number", partial(whole, low=0), 0, "What is shorter counts as so many seconds. Needs `rounding`."),
+    Setting("show_energy", "true or false", flag, True, "Invoices also say the kWh and CO2e of jobs whose price of the hour bears energy, where it is measured or a factor of emission is given. Each lease is looked at for it: false makes invoices of a million jobs quicker."),
     Setting("preempted_free_seconds", "whole number", partial(whole, low=0), 0, "Preempted attempts that ran shorter than this are not billed; 0: all are. Only without [[rules]]."),
 )  # fmt: skip
 _TEXTS = {
@@ -84,7 +85,8 @@ def billing_of(reader: Reader, values: dict[str, Any], data: dict[str, Any], zon
         for key, sentence in rule_faults(rules):
             reader.fault(f"rules.{key}" if key else "rules", sentence)
     rounding = _rounding(reader, values)
-    return Billing(rules or default_rules(free), rounding, tuple(_outages(reader, data, zone)))
+    shows = values.get("show_energy", True)
+    return Billing(rules or default_rules(free), rounding, tuple(_outages(reader, data, zone)), shows)
 
 
 def _rule(values: dict[str, Any]) -> Rule:

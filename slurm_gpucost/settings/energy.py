@@ -1,16 +1,22 @@
 # ruff: noqa: E501  # a catalogue reads best with one setting a line
-"""How a pool bills energy: in the price of the hour, or as measured."""
+"""How a pool bills energy, in the price of the hour or as measured, and what is assumed of it."""
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from slurm_gpucost.settings.catalogue import Setting, number, whole
+from slurm_gpucost.costing.periods import midnight
+from slurm_gpucost.costing.terms import Emission
+from slurm_gpucost.domain.units import OPEN_END_MS
+from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, number, tables, whole
 from slurm_gpucost.settings.cost_tables import Reader
-from slurm_gpucost.settings.model import Energy, Sku
+from slurm_gpucost.settings.model import Energy
 
 
 def parts(value: Any) -> int:
@@ -21,30 +27,51 @@ def parts(value: Any) -> int:
 
 
 _AMOUNT = partial(number, low=Decimal(0))
+
+
+def grams(value: Any) -> Fraction | tuple[dict[str, Any], ...]:
+    """One factor, or a list of tables that are read by themselves."""
+    return tables(value) if isinstance(value, list) else _AMOUNT(value)
+
+
 POOL_ENERGY = (
     Setting("rate_parts", "1 or 2", parts, 1,
             "1: the price of a GPU-hour bears energy at rated power. 2: it bears none, and energy is billed by the kWh as measured."),
     Setting("host_watts_per_gpu", "number", _AMOUNT, Fraction(0),
-            "With `rate_parts = 2`: what a host draws beside its GPUs, in watts for each GPU held. An assumption: put yours."),
-    Setting("emission_grams_per_kwh", "number", _AMOUNT, None,
-            "With `rate_parts = 2`: g CO2e of a kWh at the site's meter, for what invoices say of emissions; they say nothing if not given."),
+            "What a host draws beside its GPUs, in watts for each GPU held: added to what is measured of jobs. An assumption: put yours."),
+    Setting("emission_grams_per_kwh", "number or list of tables", grams, None,
+            "g CO2e of a kWh at the site's meter, for what invoices and reports say of emissions; they say nothing if not given. Where it changes, a list: [{since = 2026-01-01, grams = 363}]."),
+)  # fmt: skip
+EMISSION = (
+    Setting("since", "date", day, REQUIRED, "The first day of this factor, in the pool's time zone; it holds until the next. The first one also holds before."),
+    Setting("grams", "number", _AMOUNT, REQUIRED, "g CO2e of a kWh from that day on."),
 )  # fmt: skip
 SKU_ENERGY = (
     Setting("load_factor", "number", partial(number, low=Decimal(0), high=Decimal(1)), Fraction(1),
-            "With `rate_parts = 2`, 0 to 1: the part of nameplate_watts that devices are taken to draw while held, where none of the SKU was measured in the month."),
+            "0 to 1: the part of nameplate_watts that devices are taken to draw while held, where none of the SKU was measured in the month."),
 )  # fmt: skip
 
 
-def energy_of(
-    reader: Reader, prefix: str, values: dict[str, Any], skus: tuple[Sku, ...], metered: bool = False
-) -> Energy:
-    """How the pool bills energy. What would change nothing becomes a fault of the reader; a meter needs it all."""
-    found = Energy(
-        values.get("rate_parts", 1), values.get("host_watts_per_gpu", Fraction(0)), values.get("emission_grams_per_kwh")
+def energy_of(reader: Reader, prefix: str, values: dict[str, Any]) -> Energy:
+    """How the pool bills energy. What is wrong becomes faults of the reader."""
+    emission = _emission(reader, prefix, values.get("emission_grams_per_kwh"), values["timezone"])
+    return Energy(values.get("rate_parts", 1), values.get("host_watts_per_gpu", Fraction(0)), emission)
+
+
+def _emission(reader: Reader, prefix: str, said: Any, zone: ZoneInfo) -> tuple[Emission, ...]:
+    if said is None:
+        return ()
+    if isinstance(said, Fraction):
+        return (Emission(-OPEN_END_MS, said),)
+    key = f"{prefix}emission_grams_per_kwh"
+    if not said:
+        reader.fault(key, "names none; leave it out, or give a number")
+    read = [reader.read(one, EMISSION, f"{key}.{n}.") for n, one in enumerate(said)]
+    found: list[tuple[date, Fraction]] = [(one["since"], one["grams"]) for one in read if len(one) == len(EMISSION)]
+    if len(found) == len(read):  # else what is wrong with it is said already
+        for n, ((before, _), (after, _)) in enumerate(pairwise(found), 1):
+            if after <= before:
+                reader.fault(f"{key}.{n}.since", f"{after} is not after {before}, from which the one before holds")
+    return tuple(
+        Emission(midnight(since, zone) if n else -OPEN_END_MS, factor) for n, (since, factor) in enumerate(found)
     )
-    if found.parts == 1 and not metered:
-        said = {f"{prefix}{key}": values.get(key) for key in ("host_watts_per_gpu", "emission_grams_per_kwh")}
-        said |= {f"{prefix}skus.{sku.name}.load_factor": sku.load_factor - 1 for sku in skus}
-        for key in (key for key, value in said.items() if value):
-            reader.fault(key, f"changes nothing where energy is in the price: set {prefix}rate_parts = 2, or remove it")
-    return found

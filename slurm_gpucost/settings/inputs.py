@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, fields
+from dataclasses import fields
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -20,7 +20,6 @@ from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.settings.blocked import BLOCKED
 from slurm_gpucost.settings.catalogue import SKU
-from slurm_gpucost.settings.energy import POOL_ENERGY
 from slurm_gpucost.settings.model import Allotment, Billing, Pool
 from slurm_gpucost.settings.template import toml
 
@@ -124,21 +123,29 @@ def _said(value: str | bool | Fraction) -> str:
     return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else number_text(value)
 
 
-def meter_inputs(pools: Iterable[Pool]) -> dict[str, str]:
-    """The electricity bills, and what divides them, as key -> text."""
+def energy_inputs(pools: Iterable[Pool]) -> dict[str, str]:
+    """The electricity bills, and what is assumed of energy, as key -> text."""
     found: dict[str, Any] = {}
     for pool in pools:
         prefix = f"pools.{pool.name}"
         for one in pool.meters:
             found[f"{prefix}.meter.{one.month}"] = f"{number_text(one.kwh)} kWh, {number_text(one.amount)}"
-        if pool.meters:
-            found |= {f"{prefix}.{key}": value for key, value in _energy(pool).items() if value is not None}
+        found |= {f"{prefix}.{key}": value for key, value in _energy(pool).items()}
     return {key: _text(value) if isinstance(value, Fraction | int) else value for key, value in found.items()}
 
 
 def _energy(pool: Pool) -> dict[str, Any]:
-    own = {setting.key: value for setting, value in zip(POOL_ENERGY, astuple(pool.energy), strict=True)}
-    return own | {f"skus.{sku.name}.load_factor": sku.load_factor for sku in pool.skus}
+    """What says more than the defaults."""
+    energy = pool.energy
+    first, *later = energy.emission or (None,)
+    own = {
+        "rate_parts": energy.parts if energy.parts > 1 else None,
+        "host_watts_per_gpu": energy.host_watts_per_gpu or None,
+        "emission_grams_per_kwh": first and first.grams,
+        **{f"emission_grams_per_kwh.{_utc(one.since_ms)}": one.grams for one in later if one},
+        **{f"skus.{sku.name}.load_factor": sku.load_factor for sku in pool.skus if sku.load_factor != 1},
+    }
+    return {key: value for key, value in own.items() if value is not None}
 
 
 def _plain(value: Any) -> str:

@@ -196,7 +196,7 @@ class _Reader:
         if carrier not in CARRIERS:
             self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {' or '.join(CARRIERS)}")
         meters = tuple(meters_of(self, prefix, data))
-        energy = energy_of(self, prefix, values, skus, bool(meters))
+        energy = energy_of(self, prefix, values)
         costs = costs_of(self, name, values, data, skus)
         nodes = nodes_of(self, prefix, values.get("nodes"), zone)
         return Pool(name, values["timezone"], skus, costs, energy, carrier, meters, nodes)

@@ -18,6 +18,7 @@ from slurm_gpucost.costing.policy import Rule
 from slurm_gpucost.costing.pools import PoolCosts
 from slurm_gpucost.costing.quantity import Rounding
 from slurm_gpucost.costing.showback import INSTITUTION
+from slurm_gpucost.costing.terms import Emission
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Energy:
     parts: int
     """1: in the price of the hour; 2: by the kWh, as measured."""
     host_watts_per_gpu: Fraction
-    grams_per_kwh: Fraction | None
-    """CO2e; None: not stated."""
+    emission: tuple[Emission, ...]
+    """CO2e of a kWh at the site's meter, in order, the first from ever; empty: not stated."""
 
 
 class PoolNodes(NamedTuple):
@@ -113,6 +114,8 @@ class Billing:
     rules: tuple[Rule, ...]
     rounding: Rounding
     outages: tuple[DeclaredOutage, ...]
+    show_energy: bool = True
+    """Invoices say what jobs drew, where the price of the hour bears it."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from slurm_gpucost.settings.catalogue import (
     YEARLY_COSTS_TEXT,
     Setting,
 )
-from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY
+from slurm_gpucost.settings.energy import EMISSION, POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.free import FREE
 from slurm_gpucost.settings.meter import METER
 from slurm_gpucost.settings.nodes import NODES, POOL_NODES
@@ -157,6 +157,7 @@ def reference() -> str:
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
     tables += [("[[pools.NAME.meter]]", METER), ("[[pools.NAME.pue]]", PUE), ("[[pools.NAME.nodes]]", NODES)]
+    tables += [("[[pools.NAME.emission_grams_per_kwh]]", EMISSION)]
     for title, settings in tables:
         lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for s in settings:

@@ -7,6 +7,7 @@ same question can be asked of a service without changing the one who asks.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -25,6 +26,11 @@ def text_of(name: str) -> str:
 
 def ask(db: sqlite3.Connection, name: str, **params: Any) -> Rows:
     """The rows of a named query."""
+    return list(each(db, name, **params))
+
+
+def each(db: sqlite3.Connection, name: str, **params: Any) -> Iterator[dict[str, Any]]:
+    """The same, one by one."""
     cursor = db.execute(text_of(name), params)
     columns = [column[0] for column in cursor.description]
-    return [dict(zip(columns, row, strict=True)) for row in cursor]
+    return (dict(zip(columns, row, strict=True)) for row in cursor)

@@ -54,7 +54,7 @@ def test_statements_add_up_to_it(gpucost: Run, billed: list[str]) -> None:
 
 def test_the_page_and_the_csv(gpucost: Run, billed: list[str]) -> None:
     page = gpucost(*billed).stdout
-    assert "Energy:   0.106667 kWh at the site's meter, 0.042667 kg CO2e\n" in page
+    assert "Energy:   0.106667 kWh at the site's meter, 0.045833 of it measured; 0.042667 kg CO2e\n" in page
     (line,) = (one for one in page.splitlines() if "imputed energy" in one)
     assert "mean-power-of-sku, held time (rule 6)" in line and "0.020833" in line
     rows = list(csv.DictReader(io.StringIO(gpucost(*billed, "--csv", "-").stdout)))
@@ -79,7 +79,8 @@ def test_a_published_price_that_bears_energy_keeps_it_in(gpucost: Run, billed: l
     assert gpucost(*words).exit_code == 0
     config.write_text(two)
     (invoice,) = json.loads(gpucost(*billed, "--json").stdout)
-    assert (invoice["energy_kwh"], {line["kwh"] for line in invoice["lines"]}) == (None, {None})
+    assert {line["kwh"] for line in invoice["lines"]} == {None}, "it is told, and billed on no line"
+    assert (invoice["energy_kwh"], invoice["kg_co2e"]) == ("0.106666", "0.042666")
 
 
 def test_what_is_wrong_is_named_in_one_go(gpucost: Run, billed: list[str], tmp_path: Path) -> None:
@@ -90,7 +91,13 @@ def test_what_is_wrong_is_named_in_one_go(gpucost: Run, billed: list[str], tmp_p
     assert told.exit_code != 0
     assert "pools.main.rate_parts: must be 1 or 2" in told.stderr
     assert "pools.main.skus.a100.load_factor: must be at most 1" in told.stderr
-    config.write_text(two.replace("rate_parts = 2", "rate_parts = 1"))
+    since = "since = 2026-02-01, grams"
+    grams = f"emission_grams_per_kwh = [{{ {since} = 1 }}, {{ {since} = -1 }}, {{ grams = 1 }}]"
+    config.write_text(two.replace("emission_grams_per_kwh = 400", grams))
     told = gpucost("--config", str(config), "config", "check")
-    for key in ("host_watts_per_gpu", "emission_grams_per_kwh", "skus.a100.load_factor"):
-        assert f"pools.main.{key}: changes nothing where energy is in the price" in told.stderr
+    assert [line.split(": ")[2] for line in told.stderr.splitlines()] == [
+        f"pools.main.emission_grams_per_kwh.{key}" for key in ("1.grams", "2.since")
+    ]
+    config.write_text(two.replace("emission_grams_per_kwh = 400", grams.replace("-1 }, { grams = 1 }", "1 }")))
+    told = gpucost("--config", str(config), "config", "check")
+    assert "emission_grams_per_kwh.1.since: 2026-02-01 is not after 2026-02-01" in told.stderr

@@ -116,7 +116,7 @@ def test_what_no_sku_prices_is_shown(unpriced: Run) -> None:
         ([*OCTOBER, "-t", "HourPer"], "-t HourPer: its percentages need the capacity"),
         ([*OCTOBER, "-t", "Percent"], "-t Percent: its percentages need the capacity"),
         ([*OCTOBER, "-t", "years"], "-t years: there are Seconds, Minutes, Hours"),
-        ([*OCTOBER, "-T", "cpu"], "-T cpu: only gres/gpu is kept here"),
+        ([*OCTOBER, "-T", "cpu"], "-T cpu: gres/gpu and energy are kept here"),
         ([*OCTOBER, "format=nope"], "format= nope: no such column; there are Cluster, "),
         (["cluster", "a", "start=whenever"], "start= 'whenever'"),
         (["cluster", "a", "start=now"], "the start is not before the end"),

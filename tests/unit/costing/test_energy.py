@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import date
 from fractions import Fraction
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -11,17 +10,16 @@ from hypothesis import strategies as st
 
 from slurm_gpucost.costing.bands import Band
 from slurm_gpucost.costing.energy import (
-    Emissions,
     EnergyCost,
     EnergyLine,
+    EnergySums,
     EnergyWindow,
-    emissions,
     energy_cost,
     energy_lines,
     mean_pue,
 )
 from slurm_gpucost.costing.tariff import Tariff, Version
-from slurm_gpucost.costing.terms import Pue, Terms, pue_faults, terms
+from slurm_gpucost.costing.terms import Emission, Pue, Terms, pue_faults, terms
 from tests.unit.costing.tariffs import CHANGES, MINUTE_MS, ZONES, day_and_night, flat, local, price_at, tariffs, utc
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -147,19 +145,19 @@ def test_a_price_twice_as_high_and_a_pue_twice_as_high_cost_twice_as_much(
     assert energy_cost(windows, tariff, twice, zone) == EnergyCost(2 * once.kwh, 2 * once.amount)
 
 
-def test_emissions_are_kg_by_the_hour_of_a_grid() -> None:
-    # 1 kW from 20:00 to 24:00: 2 h at 500 g, 2 h at 300 g, PUE 1.25.
-    factors = day_and_night(Fraction(500), Fraction(300))
-    found = emissions([drawn("2026-06-06T18:00", "2026-06-06T22:00")], factors, [Pue(0, Fraction(5, 4))], BERLIN)
-    assert found == Emissions(kwh=Fraction(5), kg_co2e=Fraction(2))
-
-
-def test_a_factor_holds_from_its_date_on() -> None:
-    factors = Tariff(
-        (Version(date(2025, 1, 1), (Band(Fraction(400)),)), Version(date(2026, 1, 1), (Band(Fraction(350)),)))
-    )
-    window = drawn("2025-12-31T22:00", "2026-01-01T01:00")
-    assert emissions([window], factors, [Pue(0, Fraction(1))], BERLIN).kg_co2e == Fraction("0.4") + 2 * Fraction("0.35")
+def test_emissions_follow_the_factor_of_the_moment_before_prices_do() -> None:
+    # 1 kW from 20:00 to 24:00, the price falls at 22:00 and the factor at 23:00: 3 h at 500 g, 1 h at 300 g, PUE 1.25.
+    low, high = drawn("2026-06-06T18:00", "2026-06-06T22:00")[:2]
+    factors = [Emission(0, Fraction(500)), Emission(high - 3_600_000, Fraction(300))]
+    tariff = day_and_night(Fraction(3, 10), Fraction(2, 10))
+    during = terms(tariff, [Pue(0, Fraction(5, 4))], BERLIN, low, high, factors)
+    sums = EnergySums(during)
+    sums.add(low, high, 4 * 3_600_000_000)
+    assert [(one.price, one.kwh, one.grams) for one in sums.lines()] == [
+        (Fraction(1, 5), Fraction(5, 2), Fraction(5, 4) * 800),
+        (Fraction(3, 10), Fraction(5, 2), Fraction(5, 4) * 1000),
+    ]
+    assert sum(one.grams for one in sums.lines(2)) == 2 * sum(one.grams for one in sums.lines())
 
 
 def test_negative_prices_earn() -> None:

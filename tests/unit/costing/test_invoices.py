@@ -72,7 +72,9 @@ def test_one_line_by_hand() -> None:
             "tax_total": "0.00",
             "total": "3.70",
             "energy_kwh": None,
+            "measured_kwh": None,
             "kg_co2e": None,
+            "energy_by_user": [],
             "lines": [
                 {
                     "pool": "in",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -47,7 +48,10 @@ class Q:
         self.row = row | {"share_den": 1, "quantity": 0, "running": 1, "leases": 1} | k
 
     def ask(self, name: str, /, **p: Any) -> list[dict[str, Any]]:
-        return [] if name in ("rates", "account_facts") else [self.row]
+        return [] if name in ("rates", "account_facts", "measured_devices") else [self.row]
+
+    def each(self, name: str, /, **p: Any) -> Iterator[dict[str, Any]]:
+        return iter(self.ask(name, **p))
 
 
 def test_a_running_job_makes_no_empty_invoice_in_a_month_it_has_no_time_in(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ from slurm_gpucost.domain.readings import Window
 from slurm_gpucost.ledger import asked, ingest, measured, reports
 from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import open_ledger
-from slurm_gpucost.services import demo
+from slurm_gpucost.services import demo, energy
 from slurm_gpucost.services.audit import audit
 from slurm_gpucost.services.bill import bill
-from slurm_gpucost.services.energy import charges
+from slurm_gpucost.services.meter import electricity
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.settings import Settings, load
 from tests.unit.builders import T0, accounting, config, hook
@@ -89,9 +89,10 @@ def parts(site: Settings, *moments: int, energy: int = 2) -> dict[tuple[str, int
     return {("main", a): Priced(Period(a, b, site.timezone), {"a100": Decimal(1)}, energy) for a, b in pairwise(at)}
 
 
-def charged(site: Settings, *moments: int) -> list[Charge]:
+def charged(site: Settings, *moments: int, rate_parts: int = 2) -> list[Charge]:
+    asked = parts(site, *moments, energy=rate_parts)
     with open_queries(site) as queries:
-        return charges(site, queries, parts(site, *moments))
+        return list(energy.charges(asked, energy.billed(site, queries, asked, T0 + moments[0] * S)))
 
 
 def sums(found: list[Charge]) -> dict[tuple[str, str, str, Decimal], Fraction]:
@@ -257,13 +258,62 @@ def test_who_was_measured_pays_the_same_whatever_was_not(folder: Path, start: in
     assert found[0] == found[1] != {}
 
 
-def test_one_part_pools_have_no_lines_of_energy(tmp_path: Path) -> None:
-    site = fill(config(tmp_path), [job(1, 0, 100)], [window(0, 100, 100)])
+def one_part(tmp_path: Path, emission: str = "", shown: bool = True) -> Settings:
+    path = two_parts(tmp_path).path
+    text = path.read_text().replace("rate_parts = 2", "rate_parts = 1")
+    text = text.replace("show_energy = true", f"show_energy = {str(shown).lower()}")
+    path.write_text(text.replace("emission_grams_per_kwh = 400\n", emission))
+    return load(path)
+
+
+def test_one_part_pools_have_no_lines_of_energy_and_say_what_was_drawn(tmp_path: Path) -> None:
+    """100 s at 100 W, 10 of them waived, and 50 s unmeasured: at the mean, with 60 W of hosts and a PUE of 1.5."""
+    rows = [job(1, 0, 90), job(3, 90, 100, state="NODE_FAIL"), job(2, 0, 50, "n2", user="bob")]
+    site = fill(one_part(tmp_path), rows, [window(0, 100, 100)])
+    assert charged(site, 0, 200, rate_parts=1) == []
     with open_queries(site) as queries:
-        assert charges(site, queries, parts(site, 0, 200, energy=1)) == []
         (invoice,) = bill(site, queries, month_at(T0, site.timezone))
-    assert (invoice["energy_kwh"], invoice["kg_co2e"]) == (None, None)
-    assert [line["kwh"] for line in invoice["lines"]] == [None]
+        (statement,) = bill(site, queries, month_at(T0, site.timezone), user="bob")
+    kwh = {"ann": 160 * 100 * F("1.5") / KWH, "bob": 160 * 50 * F("1.5") / KWH}
+    told = {row["user"]: F(row["energy_kwh"]) for row in invoice["energy_by_user"]}
+    assert all(abs(told[user] - kwh[user]) <= F(1, 2_000_000) for user in kwh) and len(told) == 2
+    assert F(invoice["energy_kwh"]) == sum(told.values()), "statements add up to it"
+    measured = [row["measured_kwh"] for row in invoice["energy_by_user"]]
+    assert measured == [f"{float(100 * 100 * 1.5 / 3_600_000):.6f}", "0.000000"]
+    assert invoice["kg_co2e"] is None and [line["kwh"] for line in invoice["lines"]] == [None] * 3
+    assert (statement["energy_kwh"], statement["energy_by_user"]) == (f"{float(kwh['bob']):.6f}", [
+        row for row in invoice["energy_by_user"] if row["user"] == "bob"
+    ])  # fmt: skip
+
+
+def test_nothing_measured_is_not_told_as_energy_unless_a_factor_asks_for_it(tmp_path: Path) -> None:
+    site = fill(one_part(tmp_path), [job(1, 0, 100)], [])
+    with open_queries(site) as queries:
+        (invoice,) = bill(site, queries, month_at(T0, site.timezone))
+    assert (invoice["energy_kwh"], invoice["energy_by_user"]) == (None, [])
+    site = one_part(tmp_path, "emission_grams_per_kwh = 400\n")
+    with open_queries(site) as queries:
+        (invoice,) = bill(site, queries, month_at(T0, site.timezone))
+    assert invoice["kg_co2e"] == f"{200 * 100 * 1.5 / 3_600_000 * 0.4:.6f}", "at half of its nameplate's 400 W"
+    site = one_part(tmp_path, "emission_grams_per_kwh = 400\n", shown=False)
+    with open_queries(site) as queries:
+        (invoice,) = bill(site, queries, month_at(T0, site.timezone))
+    assert invoice["energy_kwh"] is None
+
+
+def test_a_factor_of_emission_holds_from_its_day_on(tmp_path: Path) -> None:
+    """Midnight of the 22nd in Darwin is 1,000 s after T0: 500 s at 400 g, 500 s at 100 g, both on one line."""
+    factors = "emission_grams_per_kwh = [{ since = 2026-01-01, grams = 400 }, { since = 2026-09-22, grams = 100 }]\n"
+    path = two_parts(tmp_path, 0, "").path
+    text = path.read_text().replace("emission_grams_per_kwh = 400\n", factors)
+    path.write_text(text.replace('timezone = "Asia/Kolkata"', 'timezone = "Australia/Darwin"'))
+    site = fill(load(path), [job(1, 500, 1_500)], [window(0, 2_000, 72)])
+    with open_queries(site) as queries:
+        (invoice,) = bill(site, queries, "2026-09")
+        (row,) = electricity(site, queries, "2026-09", T0)
+    (line,) = [line for line in invoice["lines"] if line["item"] == "energy"]
+    assert (line["kwh"], line["kg_co2e"]) == ("0.030000", "0.007500")
+    assert (invoice["kg_co2e"], row["kg_co2e"]) == ("0.007500", "0.015000"), "of all 2,000 s"
 
 
 @pytest.fixture(scope="module")
