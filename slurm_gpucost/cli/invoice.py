@@ -69,7 +69,7 @@ def invoice(
 def _remarks(found: Site, queries: Queries, month: str, account: str | None, user: str | None) -> list[str]:
     """What a reader of these invoices must know and they do not say."""
     from slurm_gpucost.cli.options import now_ms
-    from slurm_gpucost.services import bill, rates
+    from slurm_gpucost.services import bill, rates, reserving
 
     period = rates.period_in(month, found.settings.timezone)
     remarks: list[str] = []
@@ -82,6 +82,11 @@ def _remarks(found: Site, queries: Queries, month: str, account: str | None, use
         f"on {row['cluster']}; {row['todo']}"
         for row in bill.unpriced(found.settings, queries, period.start_ms, period.end_ms, account, user)
     ]
+    if account is None and user is None:
+        remarks += [
+            f"unbilled reservation {row['name'] or row['id']} of {row['cluster']}: {row['why']}"
+            for row in reserving.unbilled(found.settings, queries, period.start_ms, period.end_ms)
+        ]
     held: list[dict[str, Any]] = queries.ask("billable_time", start_ms=period.start_ms, end_ms=period.end_ms, held=1)
     if count := sum(row["leases"] for row in bill.owned(held, account, user)):
         remarks.append(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from slurm_gpucost.costing.reserved import Claim, Kept, Load, Room, kept
 
 
-def told(found: list[Kept]) -> list[tuple[str, str, int, int, Fraction]]:
+def told(found: list[Kept]) -> list[tuple[Any, ...]]:
     return [(one.claim.name, one.node, one.start_ms, one.end_ms, one.devices) for one in found]
 
 
@@ -97,11 +97,12 @@ LOADS = st.lists(
 CLAIMS = st.lists(
     st.builds(
         lambda span, nodes, gpus: (span, tuple(nodes), gpus),
-        SPAN, st.lists(st.sampled_from("mno"), min_size=1, max_size=3, unique=True),
+        SPAN,
+        st.lists(st.sampled_from("mno"), min_size=1, max_size=3, unique=True),
         st.sampled_from([None, None, 0, 1, 3, 5, 6]),
     ),
     max_size=4,
-).map(lambda drawn: [Claim(s[0], n, sum(s), f"r{n}", nodes, gpus) for n, (s, nodes, gpus) in enumerate(drawn)])  # fmt: skip
+).map(lambda drawn: [Claim(span[0], n, sum(span), f"r{n}", *rest) for n, (span, *rest) in enumerate(drawn)])
 ROOMS = st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 10)).map(
     lambda drawn: [Room("m", 0, 36, drawn[0]), Room("n", drawn[2], 30, drawn[1]), Room("n", 30, 36, 4)]
 )
@@ -132,7 +133,9 @@ def test_every_moment_is_what_working_it_out_for_that_moment_gives(
             if not claim.start_ms <= ms < claim.end_ms:
                 assert not any(at(found, claim, node, ms) for node in "mno")
                 continue
-            used = {n: sum(int(x.gpus * unit) for x in now if (x.node, x.reservation) == (n, claim.name)) for n in "mno"}
+            used = {
+                n: sum(int(x.gpus * unit) for x in now if (x.node, x.reservation) == (n, claim.name)) for n in "mno"
+            }
             still = None if claim.gpus is None else int(claim.gpus * unit) - sum(used[n] for n in claim.nodes)
             for node in claim.nodes:
                 promised = has[node] if claim.gpus is None else int(claim.gpus * unit) // len(claim.nodes)
