@@ -103,17 +103,26 @@ def _claim(one: Booking) -> Claim:
 def _loads(
     settings: Settings, queries: Queries, site: Site, claims: Mapping[Claim, Booking], start_ms: int, end_ms: int
 ) -> Iterator[Load]:
-    """What of the nodes that are reserved is held, blocked or out of use, less what is held twice."""
+    """What of the nodes that are reserved is held, blocked or out of use, less what is held twice.
+
+    26.05's sacct tells no reservation of a job that started in the second in which the reservation began: who starts
+    then on its nodes counts as its own, for it must not be billed for GPUs that its own job holds.
+    """
     nodes = {node for claim in claims for node in claim.nodes}
+    begins = {(node, claim.start_ms): claim.name for claim in claims for node in claim.nodes}
     attempts = queries.ask("node_holds", start_ms=start_ms, end_ms=end_ms)
-    within = {(row["cluster"], row["job_id"], row["submit_ms"]): row["reservation"] for row in attempts}
+    within = {(row["cluster"], row["job_id"], row["submit_ms"]): row for row in attempts}
+
+    def reservation(node: Node, row: Row | None) -> str:
+        return (row["reservation"] or begins.get((node, row["start_ms"]), "")) if row else ""
+
     for node in nodes & site.told.keys():
         for row in site.told[node]:
             if row["state"] == "capacity" or not row["share_den"]:
                 continue
             gpus = Fraction(row["units"], row["share_den"]) * (-1 if row["state"] == "oversubscribed" else 1)
-            name = within.get((row["cluster"], row["job_id"], row["submit_ms"]), "")
-            yield Load(node, row["start_ms"], row["end_ms"], gpus, name)
+            attempt = within.get((row["cluster"], row["job_id"], row["submit_ms"]))
+            yield Load(node, row["start_ms"], row["end_ms"], gpus, reservation(node, attempt))
     for node, one, row in blocked_on(settings, queries, start_ms, end_ms):
         if node in nodes:
-            yield Load(node, one.start_ms, one.end_ms, one.devices, row["reservation"])
+            yield Load(node, one.start_ms, one.end_ms, one.devices, reservation(node, row))
