@@ -93,9 +93,12 @@ def kept(rooms: Iterable[Room], loads: Iterable[Load], claims: Iterable[Claim]) 
             exact(claim.gpus, "gpus")
         for leader in dict.fromkeys(group[node] for node in claim.nodes):
             note(leader, claim)
+    members: dict[Any, set[Any]] = defaultdict(set)
+    for node, leader in group.items():
+        members[leader].add(node)
     found: list[Kept] = []
     for leader, steps in changes.items():
-        sweep = _Sweep({node for node, of in group.items() if of == leader})
+        sweep = _Sweep(members[leader])
         for at in sorted(steps):
             sweep.step(at, steps[at])
         found += sweep.found

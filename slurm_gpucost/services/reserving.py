@@ -62,7 +62,7 @@ def bookings(
     rows = [
         row
         for row in queries.ask("reservations", start_ms=start_ms, end_ms=end_ms)
-        if "MAINT" not in row["flags"].split(",")
+        if row["nodes"] and "MAINT" not in row["flags"].split(",")  # without nodes: of licences alone
     ]
     for one in queries.ask("node_cpus") if rows else ():
         cpus.setdefault((one["cluster"], one["node"]), []).append((one["observed_at_ms"], one["cpus"]))
@@ -136,13 +136,13 @@ def _gpus(
     gpus = tres.get(GPU, typed)
     if gpus or whole is False:
         return gpus
+    if any(name.startswith("gres/") for name in tres):  # then its CPUs do not say that it has the nodes whole
+        raise ValueError(f"it reserves {row['tres']}; `whole_nodes = true` under [[reservations]] bills all GPUs")
     there = [_at(cpus[node], row["start_ms"]) if node in cpus else None for node in nodes]
     if None in there:
         raise ValueError("nobody says how many CPUs its nodes have, so not whether it is of whole nodes")
     if tres.get("cpu", 0) < sum(number for number in there if number is not None):
-        raise ValueError(
-            "it is of some cores only; `whole_nodes = true` under [[reservations]] bills all GPUs of its nodes"
-        )
+        raise ValueError("it is of some cores only; `whole_nodes = true` under [[reservations]] bills all GPUs")
     return None
 
 

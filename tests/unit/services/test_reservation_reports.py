@@ -86,7 +86,12 @@ case $* in
 esac""",
     )
     silent = script(tmp_path / "silent", "exit 1")
-    commands = {"sacctmgr": sacctmgr, "squeue": silent, "slurmd": silent, "sacct": fake_sacct(tmp_path / "sacct")}
+    commands: dict[str, Any] = {
+        "sacctmgr": sacctmgr,
+        "squeue": silent,
+        "slurmd": silent,
+        "sacct": fake_sacct(tmp_path / "sacct"),
+    }
     billing = replace(settings.billing, bill_reservations=bills)
     return replace(settings, billing=billing, scontrol=script(tmp_path / "scontrol", scontrol), **commands)
 

@@ -176,12 +176,14 @@ def test_one_of_no_known_payer_is_billed_to_nobody_and_listed(tmp_path: Path) ->
         booked(0, 100, id=7, name="cores", tres="cpu=8"),
         booked(0, 100, id=8, name="no gpus", nodes="cpu1", accounts="[]"),
         booked(0, 100, id=9, name="odd", nodes="n[1-"),
+        booked(0, 100, id=11, name="shards", tres="cpu=16,gres/shard=4"),
+        booked(0, 100, id=10, name="licences", nodes="", tres="", accounts="[]", flags="ANY_NODES"),
     ]
     made = reserve(fill(site(tmp_path, more), [], "gpu:a100:4"), *reports)
     assert times(made) == {}
     assert lines(made) == []
     told = dict(why(made))
-    assert sorted(told) == ["", "admin", "cores", "left", "none", "odd", "two"]
+    assert sorted(told) == ["", "admin", "cores", "left", "none", "odd", "shards", "two"]
     assert "several accounts" in told["two"] and "[[reservations]]" in told["two"]
     assert "no account" in told["none"]
     assert "root" in told["admin"]
@@ -354,7 +356,7 @@ def test_second_by_second_no_more_is_kept_than_is_left(held: Any, claims: Any, k
             still = Fraction(number - sum(used.values())) if tres != "whole" else Fraction(99)
             for x in those:
                 keeps = max(Fraction(0), min(Fraction(number, len(those)) - used[x], Fraction(free[x]), still))
-                free[x] -= keeps  # type: ignore[assignment]
+                free[x] -= keeps
                 still -= keeps
                 if keeps:
                     key = (f"a{n}", f"r{n}: held time")
