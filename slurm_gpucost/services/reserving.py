@@ -40,13 +40,13 @@ class Site(NamedTuple):
     """What nodes have in a window."""
 
     told: dict[Node, list[Row]]
-    """The rows of node_gpus."""
+    """The rows of node_gpus, or of node_slots."""
     places: dict[Node, list[Place]]
 
 
-def site_of(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> Site:
-    """The nodes with GPUs in [start_ms, end_ms), of all pools."""
-    rows = queries.ask("node_gpus", start_ms=start_ms, end_ms=end_ms)
+def site_of(settings: Settings, queries: Queries, start_ms: int, end_ms: int, *, slots_alone: bool = False) -> Site:
+    """The nodes with GPUs in [start_ms, end_ms), of all pools; ``slots_alone``: without what was held of them."""
+    rows = queries.ask("node_slots" if slots_alone else "node_gpus", start_ms=start_ms, end_ms=end_ms)
     told = {node: list(those) for node, those in groupby(rows, key=itemgetter("cluster", "node"))}
     skus = {sku.name: sku.blocking for pool in settings.pools for sku in pool.skus}
     return Site(told, places_of(settings, queries, skus, told, (start_ms, end_ms)))
@@ -86,8 +86,8 @@ def unbilled(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -
     billed, left = bookings(settings, queries, start_ms, end_ms)
     if not billed and not left:
         return []
-    site = site_of(settings, queries, start_ms, end_ms)
-    having = {*site.places, *(node for node, rows in site.told.items() if any(r["state"] == "capacity" for r in rows))}
+    site = site_of(settings, queries, start_ms, end_ms, slots_alone=True)
+    having = site.places.keys() | site.told.keys()
     for one in billed:
         if not any(node in site.places for node in one.nodes):
             left.append((one.row, "its nodes have GPUs of several SKUs, or of none"))

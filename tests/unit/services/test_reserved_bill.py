@@ -215,6 +215,15 @@ def test_the_config_goes_before_slurm(tmp_path: Path) -> None:
     assert [name for name, _ in why(made)] == ["course"], "31 of 32 CPUs"
 
 
+def test_a_node_with_gpus_of_two_kinds_is_billed_to_nobody_and_listed(tmp_path: Path) -> None:
+    more = "[pools.main.skus.h100]\ndevices = 4\npurchase_price = 1\npurchase_date = 2026-01-01\n"
+    reports = booked(0, 100), booked(0, 100, id=2, name="cpus", nodes="cpu1")
+    made = reserve(fill(site(tmp_path, more), [], "gpu:a100:2,gpu:h100:2"), *reports)
+    assert times(made) == {}
+    assert why(made) == [("course", "its nodes have GPUs of several SKUs, or of none")]
+    assert audited(made)["differences"] == []
+
+
 def test_without_a_word_on_cpus_nobody_knows_whether_it_is_whole(tmp_path: Path) -> None:
     made = reserve(fill(site(tmp_path), [], "gpu:a100:4"), booked(0, 100), cpus=None)
     assert times(made) == {}
