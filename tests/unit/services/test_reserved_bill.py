@@ -27,7 +27,7 @@ from slurm_gpucost.services.reserved import device_ms, reserved_time
 from slurm_gpucost.services.reserving import unbilled
 from slurm_gpucost.settings import Settings, load
 from slurm_gpucost.sources.identity import Identity
-from tests.unit.builders import T0
+from tests.unit.builders import T0, hook
 from tests.unit.services import test_blocked_bill as blocked_bill
 from tests.unit.services.test_blocked_bill import LOOKED, MONTH, audited, fill, job
 
@@ -385,3 +385,11 @@ def test_a_job_that_starts_with_its_reservation_is_its_own_though_sacct_does_not
     rows = [job(0, 50, 1, GPU), job(1, 50, 2, GPU, user="bob")]
     made = reserve(fill(site(tmp_path), rows, "gpu:a100:4"), booked(0, 100, tres="cpu=16,gres/gpu=2"))
     assert times(made) == {("physics", RULE): 50 * 1 + 50 * 2}
+
+
+def test_a_gpu_that_two_take_turns_on_is_one_that_is_used(tmp_path: Path) -> None:
+    rows = [job(1, 201, 1, GPU, suspended=100), job(101, 201, 2, GPU, user="bob")]
+    hooks = [hook("prolog", 1500, "0", job_id=1), hook("prolog", 101_500, "0", job_id=2, user="bob")]
+    made = reserve(fill(site(tmp_path), rows, "gpu:a100:4", hooks=hooks), booked(101, 201))
+    assert times(made) == {("physics", RULE): 300}
+    assert audited(made)["differences"] == []
