@@ -43,8 +43,9 @@ def invoice(
     found = site(ctx, config, ledger)
     rates.period_in(month, found.settings.timezone)
     with open_queries(found.settings, found.ledger) as queries:
-        names.check(queries, [account] if account else None, [user] if user else None)
         made = bill.bill(found.settings, queries, month, account, user)
+        if not made:  # an account can owe for a reservation alone
+            names.check(queries, [account] if account else None, [user] if user else None)
         remarks = _remarks(found, queries, month, account, user)
     for remark in remarks:
         note(remark)
@@ -69,7 +70,7 @@ def invoice(
 def _remarks(found: Site, queries: Queries, month: str, account: str | None, user: str | None) -> list[str]:
     """What a reader of these invoices must know and they do not say."""
     from slurm_gpucost.cli.options import now_ms
-    from slurm_gpucost.services import bill, rates
+    from slurm_gpucost.services import bill, rates, reserving
 
     period = rates.period_in(month, found.settings.timezone)
     remarks: list[str] = []
@@ -82,6 +83,11 @@ def _remarks(found: Site, queries: Queries, month: str, account: str | None, use
         f"on {row['cluster']}; {row['todo']}"
         for row in bill.unpriced(found.settings, queries, period.start_ms, period.end_ms, account, user)
     ]
+    if account is None and user is None:
+        remarks += [
+            f"unbilled reservation {row['name'] or row['id']} of {row['cluster']}: {row['why']}"
+            for row in reserving.unbilled(found.settings, queries, period.start_ms, period.end_ms)
+        ]
     if count := bill.held_leases(queries, *period[:2], account, user):
         remarks.append(
             f"not billed: {count} leases that the accounting does not know; `gpucost jobs -a` shows them held"

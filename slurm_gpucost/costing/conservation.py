@@ -24,9 +24,10 @@ class Time:
 
     existed: Fraction = NIL
     attributed: Fraction = NIL
-    """Held by attempts that the accounting knows, suspended ones too, less what was held beyond what exists."""
+    """Held by attempts that the accounting knows, suspended ones too, less what was held beyond what exists; and what
+    attempts blocked and reservations kept, if somebody pays for it."""
     idle: Fraction = NIL
-    """Held by nobody, completing too; without ``orphan``."""
+    """Held by nobody, completing too; without ``orphan`` and what is blocked or reserved."""
     unavailable: Fraction = NIL
     orphan: Fraction = NIL
     """Held by nobody, and worked all the same."""

@@ -18,14 +18,16 @@ from slurm_gpucost.domain.units import HOUR_MS
 
 PRICE_DECIMALS = 4
 USAGE, BLOCKED, WAIVED, FREE, SURCHARGE = "usage", "blocked", "waived", "free", "surcharge"
+RESERVED = "reserved"
 """Kinds of lines: what is billed of held time; of blocked time; what is not, a line at price 0; what an allotment takes
-off; what the account's class puts on top of what is then left, or takes off it."""
+off; what the account's class puts on top of what is then left, or takes off it; what is billed of time that a
+reservation kept and nobody held, of no user: an allotment pays nothing of it."""
 ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY = "energy", "host_energy", "imputed_energy", "waived_energy"
 ENERGY_SURCHARGE = "energy_surcharge"
 """Kinds of lines of energy, in kWh at the site's meter: as the devices' counters say; of their hosts, as stated; of
 time that nobody measured, by a rule; what is not billed of all three, at price 0; and what the account's class adds."""
 UNITS = {
-    **dict.fromkeys((USAGE, BLOCKED, WAIVED, FREE, SURCHARGE), HOUR_MS),
+    **dict.fromkeys((USAGE, BLOCKED, RESERVED, WAIVED, FREE, SURCHARGE), HOUR_MS),
     **dict.fromkeys((ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY, ENERGY_SURCHARGE), 1),
 }
 """By kind: how much of a quantity the unit price is for. Device-ms are priced by the hour, kWh by the kWh."""

@@ -17,12 +17,15 @@ from slurm_gpucost.costing.exact import exact
 from slurm_gpucost.domain.outages import CLASSES
 from slurm_gpucost.domain.units import MS
 
+RESERVED = "RESERVED"
+"""No attempt: what a reservation keeps unused."""
 STATES = tuple(
     "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PENDING PREEMPTED REQUEUED RESIZING REVOKED"
-    " RUNNING SUSPENDED TIMEOUT".split()
+    f" RUNNING SUSPENDED TIMEOUT {RESERVED}".split()
 )
-"""What sacct can call an attempt: sacct(1), JOB STATE CODES. A preempted attempt is PREEMPTED even where Slurm runs it
-again (``_job_requeue_op`` tells the accounting first), REQUEUED is one that was requeued by hand or by its prolog."""
+"""What sacct can call an attempt: sacct(1), JOB STATE CODES; and :data:`RESERVED`. A preempted attempt is PREEMPTED
+even where Slurm runs it again (``_job_requeue_op`` tells the accounting first), REQUEUED is one that was requeued by
+hand or by its prolog."""
 CAUSES = ("suspended", "cancelled_by_user", "cancelled_by_other", "vanished")
 """``suspended``: this part of the attempt was (only the scheduler and operators can do that); it goes before the
 others. ``cancelled_by_...``: by its own user or another uid. ``vanished``: as ``Attempt.vanished``."""

@@ -12,7 +12,7 @@ from slurm_gpucost.domain.units import decimal_text
 
 _TERMS = (
     ("cost", "what the pool's devices cost in the period"),
-    ("attributed", "= held by jobs, billed or not"),
+    ("attributed", "= held or blocked by jobs, or kept by reservations, billed or not"),
     ("idle", "+ held by nobody, and idle"),
     ("unavailable", "+ out of use: down, drained, maintenance, powered down"),
     ("orphan", "+ held by nobody, and working all the same"),

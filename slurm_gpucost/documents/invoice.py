@@ -19,8 +19,10 @@ FIELDS = (
     "kwh", "kg_co2e",
 )  # fmt: skip
 """Columns of the CSV: one row a line, with what its invoice says before it."""
+NOBODY = "(reservation)"
+"""Shown for the user of what a reservation kept: nobody used it."""
 _LINES = [
-    Column("User", lambda line: str(line["user"]), 10),
+    Column("User", lambda line: user_of(line), 10),
     Column("SKU", lambda line: str(line["sku"]), 8),
     Column("Pool", lambda line: str(line["pool"]), 6),
     Column("Rule", lambda line: _rule(line), 12),
@@ -40,6 +42,11 @@ _PROVISIONAL = (
     "PROVISIONAL: this period is not closed. Amounts change when the accounting does;\n"
     "running jobs count up to the last time that it was asked.\n"
 )
+
+
+def user_of(line: Row) -> str:
+    """Whose a line is, as people are told it."""
+    return str(line["user"]) or ("" if line["item"] in ("usage", "blocked") else NOBODY)
 
 
 def _rule(line: Row) -> str:

@@ -221,6 +221,41 @@ class NodeEvent(NamedTuple):
     """Who set it."""
 
 
+class ReservationReport(NamedTuple):
+    """A stretch of a reservation in which nothing of it changed, as slurmdbd said at ``observed_at_ms``.
+
+    Key: (cluster, id, start_ms); the end of what lasts is a plan, so each change is kept.
+    """
+
+    cluster: str
+    id: int
+    start_ms: int
+    observed_at_ms: int
+    end_ms: int
+    name: str
+    """'' where it cannot be told from the text of others."""
+    accounts: str
+    """JSON: the accounts of its associations, sorted, each once; '' among them for an association that is not known."""
+    associations: str
+    """Their ids in slurmdbd, as it prints them: ``4,6``."""
+    nodes: str
+    """A hostlist."""
+    tres: str
+    """``cpu=16,gres/gpu=2``: of whole nodes the CPUs alone."""
+    flags: str
+    listed: int = 1
+    """0: slurmdbd has it no more; then ``end_ms`` is when it was last there."""
+
+
+class NodeCpus(NamedTuple):
+    """How many CPUs a node has (CPUTot), from ``observed_at_ms`` on."""
+
+    cluster: str
+    node: str
+    observed_at_ms: int
+    cpus: int
+
+
 class Poll(NamedTuple):
     """That a witness was asked, and what came of it. Running attempts count up to the last good current poll."""
 

@@ -1,4 +1,4 @@
-"""Reports that stand until the next: of nodes, when they were out of use, of slots, devices and accounts.
+"""Reports that stand until the next: of nodes, when they were out of use or reserved, of slots, devices and accounts.
 
 Only changes are kept, each with when it was first said. Call these inside
 :meth:`slurm_gpucost.ledger.store.Ledger.transaction`; they mark what is to be projected again.
@@ -9,7 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from slurm_gpucost.domain.evidence import AccountReport, DeviceReport, NodeEvent, NodeReport, SlotReport
+from slurm_gpucost.domain.evidence import (
+    AccountReport,
+    DeviceReport,
+    NodeCpus,
+    NodeEvent,
+    NodeReport,
+    ReservationReport,
+    SlotReport,
+)
 from slurm_gpucost.ledger import leases, timelines
 
 
@@ -17,7 +25,7 @@ def _log(
     db: sqlite3.Connection,
     table: str,
     key: Sequence[str],
-    row: NodeReport | NodeEvent | SlotReport | DeviceReport | AccountReport,
+    row: NodeReport | NodeEvent | SlotReport | DeviceReport | AccountReport | ReservationReport | NodeCpus,
 ) -> bool:
     """Keep a report where it differs from the one before it; whether it did."""
     values = {name.rstrip("_"): value for name, value in row._asdict().items()}
@@ -94,3 +102,24 @@ def listed_accounts(db: sqlite3.Connection, cluster: str, until_ms: int) -> set[
         (cluster, until_ms),
     )
     return {account for account, description, _ in rows if description is not None}
+
+
+def add_reservations(db: sqlite3.Connection, said: Iterable[ReservationReport]) -> int:
+    """Take in what slurmdbd says of reservations; the number that differ from what it said before."""
+    return sum(_log(db, "reservation_report", ("cluster", "id", "start_ms"), report) for report in said)
+
+
+def latest_reservations(db: sqlite3.Connection, cluster: str) -> list[ReservationReport]:
+    """The last word on each reservation of a cluster, of those that slurmdbd then had."""
+    names = ", ".join(ReservationReport._fields)
+    rows = db.execute(
+        f"SELECT {names.replace('observed_at_ms', 'max(observed_at_ms)')} FROM reservation_report "  # names are ours
+        "WHERE cluster = ? GROUP BY cluster, id, start_ms",
+        (cluster,),
+    )
+    return [report for row in rows if (report := ReservationReport(*row)).listed]
+
+
+def add_node_cpus(db: sqlite3.Connection, said: Iterable[NodeCpus]) -> int:
+    """Take in how many CPUs nodes have; the number that differ from what was said before."""
+    return sum(_log(db, "node_cpus", ("cluster", "node"), report) for report in said)

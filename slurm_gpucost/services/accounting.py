@@ -62,6 +62,12 @@ class Accounting:
         far = now_ms - self._settings.accounting_look_back_days * DAY_MS
         return (far if known is None else known - DAY_MS), now_ms + 10_000
 
+    def reservations_window(self, now_ms: int) -> tuple[int, int]:
+        """[start, end) to ask reservations for: they are few, so all of the look-back each time, whoever asked last."""
+        known = asked.last_poll(self._ledger.connection, collect.RESERVATIONS, self._settings.cluster)
+        far = now_ms - self._settings.accounting_look_back_days * DAY_MS
+        return min(far, now_ms if known is None else known - DAY_MS), now_ms + 10_000
+
     def take(self, reply: Slice, now_ms: int, last: bool, lost: list[Slice]) -> collect.Taken:
         """One slice of a question. Only when none of them was ``lost`` need it not be asked again.
 

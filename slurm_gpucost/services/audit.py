@@ -13,7 +13,7 @@ from slurm_gpucost.costing.lines import SURCHARGES, LineKey, Lines, Priced, amou
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes
-from slurm_gpucost.services import bill, blocked, findings, meter, partition, reconcile
+from slurm_gpucost.services import bill, blocked, findings, meter, partition, reconcile, reserved
 from slurm_gpucost.services.invoice_checks import (
     DECIMALS,
     Invoices,
@@ -59,6 +59,8 @@ def audit(
         if period[:2] not in done:
             done[period[:2]] = _Done(of_skus(settings, queries, *period[:2]), _orphans(settings, queries, period))
         by_others = blocked.device_ms(settings, queries, pool, *period[:2])
+        for sku, time in reserved.device_ms(settings, queries, pool, *period[:2]).items():
+            by_others[sku] = by_others.get(sku, NIL) + time
         found, wrong = _pool(
             settings, pool, period, done[period[:2]], by_others, parts, billed, made,
             meter.energy_costs(settings, queries, pool, month, period),
@@ -122,18 +124,18 @@ def _pool(
     return row, list(_wrong(settings, pool, costs, times, made, lines))
 
 
-def _time(found: Mapping[str, Fraction], orphan_ms: int, blocked_ms: Fraction) -> Time:
+def _time(found: Mapping[str, Fraction], orphan_ms: int, others_ms: Fraction) -> Time:
     """Time after a cluster's last look, where another was heard later, counts as idle. Orphan use is a part of idle.
 
-    What is blocked is attributed to who blocks it, and not idle; orphan use of it is no loss of its own.
+    What is blocked or reserved is attributed to who pays for it, and not idle; orphan use of it is no loss of its own.
     """
     at = defaultdict(Fraction, found)
     idle = at["idle"] + at["completing"] + at["unobserved"]
-    idle -= blocked_ms
+    idle -= others_ms
     orphan = max(min(Fraction(orphan_ms), idle), NIL)
     return Time(
         existed=at["reported"],
-        attributed=at["allocated"] + at["suspended"] - at["oversubscribed"] + blocked_ms,
+        attributed=at["allocated"] + at["suspended"] - at["oversubscribed"] + others_ms,
         idle=idle - orphan,
         unavailable=at["down"] + at["planned_down"],
         orphan=orphan,

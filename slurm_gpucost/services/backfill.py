@@ -16,7 +16,7 @@ from slurm_gpucost.ledger.projector import bring_up_to_date, pending
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources import sacct
+from slurm_gpucost.sources import nodes, reservations, sacct
 from slurm_gpucost.sources.accounting_text import (
     FREE_TEXT,
     HeaderError,
@@ -54,7 +54,8 @@ def from_sacct(
     progress: Progress,
     runner: sacct.Runner | None = None,
 ) -> Result:
-    """Ask sacct for [start, end). A slice that fails is reported and the rest goes on; safe to repeat."""
+    """Ask sacct for [start, end), and slurmdbd for its reservations where they are billed. A slice that fails is
+    reported and the rest goes on; safe to repeat."""
     result = Result()
     run = runner or sacct.runner(settings.accounting_timeout_seconds)
     total = end_ms - start_ms
@@ -75,8 +76,24 @@ def from_sacct(
         progress("asking sacct", high - start_ms, total)
     if not result.rows and not result.failed:
         result.warnings.append(f"sacct: {collect.nothing_heard(settings.cluster)}")
+    if settings.billing.bill_reservations:
+        _reservations(settings, ledger, (start_ms, end_ms), result)
     result.jobs = _project(ledger, settings, progress)
     return result
+
+
+def _reservations(settings: Settings, ledger: Ledger, window: tuple[int, int], result: Result) -> None:
+    now = int(time.time() * 1000)
+    timeout, current = settings.accounting_timeout_seconds, window[1] >= now - CURRENT_MS
+    try:
+        said = reservations.ask(settings.sacctmgr, settings.cluster, *window, timeout, now)
+        collect.take_reservations(ledger, settings, said, window, now, current=current)
+        if settings.controller_enabled:
+            listed = nodes.ask(settings.scontrol, settings.controller_timeout_seconds)
+            collect.take_node_cpus(ledger, settings, listed, now)
+    except SourceError as error:
+        result.failed.append(str(error))
+        collect.take_failure(ledger, settings, collect.RESERVATIONS, now, str(error))
 
 
 def from_file(

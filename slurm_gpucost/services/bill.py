@@ -11,7 +11,7 @@ from typing import Any
 from slurm_gpucost.costing.accounts import Holder, holder
 from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.invoices import invoices, statement
-from slurm_gpucost.costing.lines import BLOCKED, USAGE, WAIVED, Charge, LineKey, Priced, Terms
+from slurm_gpucost.costing.lines import BLOCKED, RESERVED, USAGE, WAIVED, Charge, LineKey, Priced, Terms
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
@@ -20,6 +20,7 @@ from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.quantities import Held, device_ms, held, place_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import period_in, priced_segments, published
+from slurm_gpucost.services.reserved import reserved_time
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.catalogue import minor_unit
 
@@ -98,13 +99,15 @@ def charges(
                 found += _of_held(one, place, start_ms, priced.prices[place[1]], USAGE)
         for sku, one in blocked_time(settings, queries, pools[pool], start_ms, priced.period.end_ms, known_ms):
             found += _of_held(one, (pool, sku), start_ms, priced.prices[sku], BLOCKED)
+        for sku, one in reserved_time(settings, queries, pools[pool], start_ms, priced.period.end_ms, known_ms):
+            found += _of_held(one, (pool, sku), start_ms, priced.prices[sku], RESERVED)
     if drawn is None:
         drawn = energy.billed(settings, queries, parts, known_ms)
     return [*found, *energy.charges(parts, drawn)]
 
 
 def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, billed_as: str) -> Iterator[Charge]:
-    """What a rule bills of held or blocked time, and what it waives: that is charged, too, at price 0."""
+    """What a rule bills of held, blocked or reserved time, and what it waives: that is charged, too, at price 0."""
     row, rule, factor = one.row, one.decision.text, one.decision.factor
     billed = one.device_ms * factor
     for kind, quantity, time, each in (

@@ -10,7 +10,7 @@ A suspended attempt blocks by its memory alone: Slurm keeps that for it, and giv
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from itertools import groupby
@@ -59,15 +59,28 @@ def blocked_time(
     An AllocTRES whose cpu or mem cannot be read blocks nothing, and neither does a node with GPUs of several SKUs:
     nobody could say which of them. Classes of accounts are as they are at ``known_ms``, else at the start.
     """
-    blocking = {sku.name: sku.blocking for sku in pool.skus if sku.blocking.cpus_per_gpu or sku.blocking.gib_per_gpu}
+    blocking = _blocking([pool])
     if not blocking or start_ms >= end_ms:
         return []
     decider = Decider(settings, queries, end_ms, start_ms if known_ms is None else known_ms)
     return [
         one
         for low, high in stretches(settings, start_ms, end_ms)
-        for one in _Question(settings, queries, blocking, low, high, decider).answer()
+        for one in _Question(settings, queries, blocking, low, high).answer(decider)
     ]
+
+
+def blocked_on(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> Iterator[tuple[Node, Blocked, Row]]:
+    """Which attempt (a row of node_holds) blocked what of which node, in all pools; suspended time is not set apart."""
+    blocking = _blocking(settings.pools)
+    for low, high in stretches(settings, start_ms, end_ms) if blocking and start_ms < end_ms else ():
+        for node, _, one, row in _Question(settings, queries, blocking, low, high).found():
+            yield node, one, row
+
+
+def _blocking(pools: Iterable[Pool]) -> dict[str, Blocking]:
+    skus = [sku for pool in pools for sku in pool.skus]
+    return {sku.name: sku.blocking for sku in skus if sku.blocking.cpus_per_gpu or sku.blocking.gib_per_gpu}
 
 
 def device_ms(settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int) -> dict[str, Fraction]:
@@ -80,35 +93,36 @@ def device_ms(settings: Settings, queries: Queries, pool: Pool, start_ms: int, e
 
 class _Question:
     def __init__(
-        self, settings: Settings, queries: Queries, blocking: Mapping[str, Blocking], start_ms: int, end_ms: int,
-        decider: Decider,
-    ) -> None:  # fmt: skip
-        self.decider = decider
+        self, settings: Settings, queries: Queries, blocking: Mapping[str, Blocking], start_ms: int, end_ms: int
+    ) -> None:
         self.settings, self.queries, self.blocking = settings, queries, blocking
         self.start_ms, self.end_ms = start_ms, end_ms
         self.stops: dict[_Key, set[Outage]] = {}  # suspended stretches of attempts with leases
         self.holds: dict[Node, list[Hold]] = defaultdict(list)
 
-    def answer(self) -> list[BlockedTime]:
+    def found(self) -> Iterator[tuple[Node, Place, Blocked, Row]]:
         told = self.queries.ask("node_gpus", start_ms=self.start_ms, end_ms=self.end_ms)
         by_node = {node: list(rows) for node, rows in groupby(told, key=itemgetter("cluster", "node"))}
         places = places_of(self.settings, self.queries, self.blocking, by_node, (self.start_ms, self.end_ms))
         for node in places:
             self._gpus(node, by_node.get(node, []))
         attempts = {key: row for row in self._attempts() if self._takes(key := _key(row), row, places)}
-        sums: dict[Any, Fraction] = defaultdict(Fraction)
-        decisions: dict[int, Decision] = {}
         for node, those in sorted(places.items()):
             for place in those:
                 for one in self._on(node, place):
-                    row = attempts[one.key]
-                    for start, end, suspended in cut(one.start_ms, one.end_ms, sorted(self.stops.get(one.key, ()))):
-                        part = {**row, "suspended": suspended}
-                        for low, high, outage in cut(start, end, self.decider.outages.get(node, [])):
-                            decision = self.decider.decide(part, outage, _ran_ms(row))
-                            owner = (row["cluster"], row["account"], row["user"], place.sku)
-                            decisions[decision.row] = decision
-                            sums[*owner, decision.row] += one.devices * (high - low)
+                    yield node, place, one, attempts[one.key]
+
+    def answer(self, decider: Decider) -> list[BlockedTime]:
+        sums: dict[Any, Fraction] = defaultdict(Fraction)
+        decisions: dict[int, Decision] = {}
+        for node, place, one, row in self.found():
+            for start, end, suspended in cut(one.start_ms, one.end_ms, sorted(self.stops.get(one.key, ()))):
+                part = {**row, "suspended": suspended}
+                for low, high, outage in cut(start, end, decider.outages.get(node, [])):
+                    decision = decider.decide(part, outage, _ran_ms(row))
+                    owner = (row["cluster"], row["account"], row["user"], place.sku)
+                    decisions[decision.row] = decision
+                    sums[*owner, decision.row] += one.devices * (high - low)
         return [
             BlockedTime(sku, Held({"cluster": c, "account": a, "user": u}, decisions[n], time, NIL))
             for (c, a, u, sku, n), time in sorted(sums.items())

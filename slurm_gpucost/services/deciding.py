@@ -1,4 +1,4 @@
-"""Which billing rule decides on held or blocked time: what of the ledger the rules ask, and each answer once."""
+"""Which billing rule decides on held, blocked or reserved time: what of the ledger rules ask, and each answer once."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.background import Background
 from slurm_gpucost.services.trouble import Trouble, told
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources import associations, node_events, nodes, sacct, scontrol
+from slurm_gpucost.sources import associations, node_events, nodes, reservations, sacct, scontrol
 from slurm_gpucost.sources.sacct import Slice
 
 RECONCILE = "reconcile"
@@ -38,12 +38,15 @@ class Questions:
         self._trouble = trouble
         self._accounting = Accounting(settings, ledger)
         self._due = {"sacct": 0, "sacctmgr": 0, "accounts": 0, "scontrol": 0, RECONCILE: clock() + RECONCILE_AFTER_MS}
+        self._due[collect.RESERVATIONS] = 0
 
     def ask_due(self) -> None:
         """Ask what is due and not under way."""
         settings = self._settings
         self._when_due("sacct", settings.accounting_interval_seconds, self._to_accounting)
         self._when_due("sacctmgr", settings.accounting_interval_seconds, self._about_nodes)
+        if settings.billing.bill_reservations:
+            self._when_due(collect.RESERVATIONS, settings.accounting_interval_seconds, self._about_reservations)
         self._when_due("accounts", ACCOUNTS_EVERY_SECONDS, lambda now: partial(self._ask_of_accounts, now))
         self._when_due(RECONCILE, RECONCILE_EVERY_SECONDS, lambda now: partial(self._reconcile, now))
         if settings.controller_enabled:
@@ -104,6 +107,20 @@ class Questions:
         said = node_events.ask_events(*where), node_events.ask_reservations(*where)
         take = partial(collect.take_node_events, self._ledger, settings, *said, (start, end), now)
         self._hand_over("sacctmgr", take)
+
+    def _about_reservations(self, now: int) -> Callable[[], None]:
+        """The window is made here: threads do not read the ledger."""
+        return partial(self._ask_about_reservations, now, self._accounting.reservations_window(now))
+
+    def _ask_about_reservations(self, now: int, window: tuple[int, int]) -> None:
+        """How many CPUs nodes have says whether a reservation is of whole nodes."""
+        settings, ledger, timeout = self._settings, self._ledger, self._settings.accounting_timeout_seconds
+        said = reservations.ask(settings.sacctmgr, settings.cluster, *window, timeout, now)
+        take = partial(collect.take_reservations, ledger, settings, said, window, now, current=True)
+        self._hand_over(collect.RESERVATIONS, take)
+        if settings.controller_enabled:
+            listed = nodes.ask(settings.scontrol, settings.controller_timeout_seconds)
+            self._hand_over(collect.RESERVATIONS, partial(collect.take_node_cpus, ledger, settings, listed, now))
 
     def _ask_of_accounts(self, now: int) -> None:
         settings = self._settings

@@ -11,10 +11,12 @@ from slurm_gpucost.ledger.projector import settings_key
 from slurm_gpucost.services import places
 from slurm_gpucost.services.queries import LedgerQueries, Queries
 from slurm_gpucost.services.reconcile import words
+from slurm_gpucost.services.reserving import unbilled
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.spool import Spool
 
-_LOOK_BACK_MS = 7 * 86_400_000
+DAY_MS = 86_400_000
+_LOOK_BACK_MS = 7 * DAY_MS
 
 
 def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
             f"{hooks['attempts']} attempts with GPUs in 7 days: a node without hooks, or events were lost"
         )
     found += capacity_findings(settings, queries, now)
+    found += reservation_findings(settings, queries, now)
     known = asked.reconciled(queries.connection, settings.cluster)
     if known is not None and known[1]:
         when = datetime.fromtimestamp(known[0] // 1000, UTC).astimezone(settings.timezone)
@@ -87,6 +90,15 @@ def capacity_findings(settings: Settings, queries: Queries, now_ms: int) -> list
         for pool in settings.pools
         for sku in pool.skus
         if sku.devices != there.get(sku.name, 0)
+    ]
+
+
+def reservation_findings(settings: Settings, queries: Queries, now_ms: int) -> list[str]:
+    """Reservations of GPUs in the last look-back that nobody is billed for."""
+    start_ms = now_ms - settings.accounting_look_back_days * DAY_MS
+    return [
+        f"reservation {row['name'] or row['id']} of {row['cluster']} is not billed: {row['why']}"
+        for row in unbilled(settings, queries, start_ms, now_ms)
     ]
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  # a catalogue reads best with one setting a line
-"""Which part of held time is billed: [billing], [[rules]] and [[outages]] of the config."""
+"""Which part of held time is billed, and who pays for reservations: [billing], [[rules]], [[outages]], [[reservations]]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slurm_gpucost.domain.hostlist import expand
 from slurm_gpucost.domain.units import MS, OPEN_END_MS
 from slurm_gpucost.settings.catalogue import REQUIRED, Setting, flag, number, text, whole
 from slurm_gpucost.settings.cost_tables import Reader, list_of_tables
-from slurm_gpucost.settings.model import Billing, DeclaredOutage
+from slurm_gpucost.settings.model import Billing, DeclaredOutage, Payer
 
 
 def words(value: Any) -> tuple[str, ...]:
@@ -46,9 +46,10 @@ BILLING = (
     Setting("minimum_seconds", "whole number", partial(whole, low=0), 0, "What is shorter counts as so many seconds. Needs `rounding`."),
     Setting("show_energy", "true or false", flag, True, "Invoices also say the kWh and CO2e of jobs whose price of the hour bears energy, where it is measured or a factor of emission is given. Each lease is looked at for it: false makes invoices of a million jobs quicker."),
     Setting("preempted_free_seconds", "whole number", partial(whole, low=0), 0, "Preempted attempts that ran shorter than this are not billed; 0: all are. Only without [[rules]]."),
+    Setting("bill_reservations", "true or false", flag, False, "true: GPUs that a Slurm reservation keeps and no job holds are billed to its account; the accounting is then asked for all reservations."),
 )  # fmt: skip
 _TEXTS = {
-    "state": "As sacct prints it.",
+    "state": "As sacct prints it; `RESERVED`: what a reservation keeps.",
     "cause": "`suspended`, `cancelled_by_user`, `cancelled_by_other` or `vanished`.",
     "attempt": "Which run of its job: `1`, `2-4`, `2+`.",
     "qos": '`*`: any; `""`: none.',
@@ -69,6 +70,11 @@ OUTAGE = (
     Setting("until", "time", moment, None, "When it was over; it is not yet if not given."),
     Setting("reason", "text", text, "", "Why."),
 )  # fmt: skip
+RESERVATION = (
+    Setting("name", "text", text, REQUIRED, "The name of the reservation, or a pattern of names like `course-*`; the first entry that matches counts."),
+    Setting("account", "text", text, REQUIRED, "The account that pays, whatever accounts and users Slurm names."),
+    Setting("whole_nodes", "true or false", flag, None, "true: all GPUs of its nodes are reserved; false: only those that it reserves as gres/gpu; as Slurm says if not given: those that it reserves by number, all of whole nodes, and none where only cores are reserved."),
+)  # fmt: skip
 
 
 def billing_of(reader: Reader, values: dict[str, Any], data: dict[str, Any], zone: ZoneInfo) -> Billing:
@@ -85,8 +91,10 @@ def billing_of(reader: Reader, values: dict[str, Any], data: dict[str, Any], zon
         for key, sentence in rule_faults(rules):
             reader.fault(f"rules.{key}" if key else "rules", sentence)
     rounding = _rounding(reader, values)
-    shows = values.get("show_energy", True)
-    return Billing(rules or default_rules(free), rounding, tuple(_outages(reader, data, zone)), shows)
+    outages = tuple(_outages(reader, data, zone))
+    payers = tuple(_payers(reader, data))
+    shows, reserved = values.get("show_energy", True), values.get("bill_reservations", False)
+    return Billing(rules or default_rules(free), rounding, outages, shows, reserved, payers)
 
 
 def _rule(values: dict[str, Any]) -> Rule:
@@ -118,6 +126,21 @@ def _outages(reader: Reader, data: dict[str, Any], zone: ZoneInfo) -> list[Decla
         if over <= begun:
             reader.fault(f"outages.{n}.until", "is not after from")
         found.append(DeclaredOutage(values["nodes"], begun, over, values["reason"]))
+    return found
+
+
+def _payers(reader: Reader, data: dict[str, Any]) -> list[Payer]:
+    found: list[Payer] = []
+    taken: dict[str, int] = {}
+    for n, one in enumerate(list_of_tables(reader, "reservations", data.get("reservations", []))):
+        values = reader.read(one, RESERVATION, f"reservations.{n}.")
+        if not {"name", "account"} <= values.keys():
+            continue
+        if taken.setdefault(values["name"], n) != n:
+            reader.fault(
+                f"reservations.{n}.name", f"'{values['name']}' stands already in reservations.{taken[values['name']]}"
+            )
+        found.append(Payer(values["name"], values["account"], values.get("whole_nodes")))
     return found
 
 

@@ -58,7 +58,7 @@ def inputs_of(pool: Pool) -> dict[str, str]:
 
 
 def billing_inputs(billing: Billing) -> dict[str, str]:
-    """The rules of billing as key -> text. The order of rules counts, so each stands under its number, from 1."""
+    """The rules of billing and who pays for reservations, as key -> text; each has its number, for order counts."""
     found: dict[str, Any] = {}
     for row, rule in enumerate(billing.rules, 1):
         match = {**rule.match, "shorter_than_seconds": rule.shorter_than_seconds, "factor": rule.factor}
@@ -70,6 +70,11 @@ def billing_inputs(billing: Billing) -> dict[str, str]:
     for n, out in enumerate(billing.outages, 1):
         until = "" if out.until_ms == OPEN_END_MS else f" to {_utc(out.until_ms)}"
         found[f"outages.{n}"] = f"{_utc(out.from_ms)}{until}: {' '.join(out.nodes)}; {out.reason}"
+    if billing.bill_reservations:
+        found["billing.bill_reservations"] = "true"
+        for n, one in enumerate(billing.payers, 1):
+            whole = "" if one.whole_nodes is None else f", whole_nodes {str(one.whole_nodes).lower()}"
+            found[f"reservations.{n}"] = f"{one.name}: account {one.account}{whole}"
     return found
 
 

@@ -27,6 +27,8 @@ from slurm_gpucost.settings.nodes import POOL_NODES, nodes_of, one_place
 from slurm_gpucost.settings.portal import PORTAL
 
 DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
+TABLES = tuple("billing rules outages reservations free classes accounts accounts_import pools".split())
+"""Beside the sections: tables that are read by modules of their own."""
 
 
 def find(option: str | None, env: Mapping[str, str] = os.environ) -> Path:
@@ -121,12 +123,7 @@ class _Reader:
         return values
 
     def settings(self, data: dict[str, Any]) -> Settings:
-        top = self.read(
-            data,
-            TOP,
-            "",
-            (*SECTIONS, "billing", "rules", "outages", "free", "classes", "accounts", "accounts_import", "pools"),
-        )
+        top = self.read(data, TOP, "", (*SECTIONS, *TABLES))
         parts = {
             name: self.read(self.table(data.get(name, {}), name), settings, f"{name}.")
             for name, settings in SECTIONS.items()

@@ -108,14 +108,28 @@ class DeclaredOutage:
 
 
 @dataclass(frozen=True)
+class Payer:
+    """Who pays for reservations of a name, and for which GPUs."""
+
+    name: str
+    """A glob, as fnmatchcase reads it."""
+    account: str
+    whole_nodes: bool | None
+    """True: all GPUs of the nodes are reserved; False: only those that its TRES names; None: as Slurm's TRES say."""
+
+
+@dataclass(frozen=True)
 class Billing:
-    """What of held time is billed."""
+    """What of held time is billed, and whether what reservations keep is."""
 
     rules: tuple[Rule, ...]
     rounding: Rounding
     outages: tuple[DeclaredOutage, ...]
     show_energy: bool = True
     """Invoices say what jobs drew, where the price of the hour bears it."""
+    bill_reservations: bool = False
+    payers: tuple[Payer, ...] = ()
+    """The first whose name matches counts."""
 
 
 @dataclass(frozen=True)

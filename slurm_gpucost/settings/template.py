@@ -14,7 +14,7 @@ from typing import Any
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import decimal_text
 from slurm_gpucost.settings.accounts import ACCOUNT, CLASS
-from slurm_gpucost.settings.billing import BILLING, OUTAGE, RULE
+from slurm_gpucost.settings.billing import BILLING, OUTAGE, RESERVATION, RULE
 from slurm_gpucost.settings.blocked import BLOCKED
 from slurm_gpucost.settings.catalogue import (
     ASSET,
@@ -148,7 +148,8 @@ def reference() -> str:
         "",
     ]
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
-    tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE), ("[[free]]", FREE)]
+    tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE)]
+    tables += [("[[reservations]]", RESERVATION), ("[[free]]", FREE)]
     tables += [("[classes.NAME]", CLASS), ("[[accounts]]", ACCOUNT), ("[accounts_import]", PORTAL)]
     tables += [
         ("[pools.NAME]", (*POOL, *POOL_NODES, *POOL_ENERGY)),

@@ -43,9 +43,13 @@ def ask_reservations(sacctmgr: str, cluster: str, start_ms: int, end_ms: int, ti
 
 
 def _ask(sacctmgr: str, what: str, cluster: str, start_ms: int, end_ms: int, timeout: float, more: list[str]) -> str:
-    span = [f"start={_utc(start_ms)}", f"end={_utc(end_ms)}"]
-    words = [sacctmgr, "--parsable2", "--noheader", "show", what, f"cluster={cluster}", *span, *more]
+    words = [sacctmgr, "--parsable2", "--noheader", "show", what, f"cluster={cluster}", *span(start_ms, end_ms), *more]
     return command.run(words, timeout, ENVIRONMENT)
+
+
+def span(start_ms: int, end_ms: int) -> list[str]:
+    """sacctmgr's words for what touches [start, end)."""
+    return [f"start={_utc(start_ms)}", f"end={_utc(end_ms)}"]
 
 
 def _utc(ms: int) -> str:

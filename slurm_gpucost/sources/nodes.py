@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 
 from slurm_gpucost.domain.errors import SourceError
-from slurm_gpucost.domain.evidence import NodeReport
+from slurm_gpucost.domain.evidence import NodeCpus, NodeReport
 from slurm_gpucost.domain.inventory import node_gres
 from slurm_gpucost.domain.tres import GPU_GRES
 from slurm_gpucost.sources import command
 
 _NODE = re.compile(r"^NodeName=(?P<node>\S+) .*? Gres=(?P<gres>\S+) ", re.MULTILINE)
+_CPUS = re.compile(r"^NodeName=(?P<node>\S+) .*?CPUTot=(?P<cpus>\d{1,9}) ", re.MULTILINE | re.ASCII)
 _PART = re.compile(r"(?:[^,(]|\([^)]*\))+")
 _SOCKETS = re.compile(r"\([^)]*\)")
 
@@ -30,6 +31,12 @@ def parse(text: str, cluster: str, observed_at_ms: int) -> list[NodeReport]:
         raise SourceError(f"`scontrol show node` names no node: {text.strip()[:200] or 'it said nothing'}")
     reports = [NodeReport(cluster, node, observed_at_ms, gpus_of(gres)) for node, gres in sorted(found.items())]
     return [report for report in reports if report.gres]
+
+
+def parse_cpus(text: str, cluster: str, observed_at_ms: int) -> list[NodeCpus]:
+    """The CPUs of each node, those that Slurm keeps for itself too: a reservation of the whole node has as many."""
+    found = {match["node"]: int(match["cpus"]) for match in _CPUS.finditer(text)}
+    return [NodeCpus(cluster, node, observed_at_ms, cpus) for node, cpus in sorted(found.items())]
 
 
 def gpus_of(gres: str) -> str:

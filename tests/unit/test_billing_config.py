@@ -16,6 +16,7 @@ from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.settings import Settings, load, template
 from slurm_gpucost.settings.inputs import billing_inputs
+from slurm_gpucost.settings.model import Payer
 
 
 def site(tmp_path: Path, more: str) -> Settings:
@@ -136,3 +137,75 @@ until = 2026-09-01T08:00:00
 )  # fmt: skip
 def test_single_faults(tmp_path: Path, more: str, wanted: str) -> None:
     assert wanted in faults(tmp_path, more)
+
+
+def test_who_pays_for_reservations(tmp_path: Path) -> None:
+    assert not site(tmp_path, "").billing.bill_reservations
+    found = site(
+        tmp_path,
+        """
+[billing]
+bill_reservations = true
+[[reservations]]
+name = "course-*"
+account = "teaching"
+whole_nodes = true
+[[reservations]]
+name = "course-*-few"
+account = "teaching"
+whole_nodes = false
+[[reservations]]
+name = "*"
+account = "lab"
+[[rules]]
+name = "kept"
+factor = "0.5"
+state = "RESERVED"
+[[rules]]
+name = "all else"
+factor = 1
+""",
+    ).billing
+    assert found.bill_reservations
+    assert found.payers == (
+        Payer("course-*", "teaching", True), Payer("course-*-few", "teaching", False), Payer("*", "lab", None),
+    )  # fmt: skip
+    inputs = billing_inputs(found)
+    assert inputs["reservations.3"] == "*: account lab"
+    assert inputs["rules.1"] == "kept: state RESERVED, factor 0.5"
+
+
+def test_what_is_wrong_with_reservations_is_named_in_one_go(tmp_path: Path) -> None:
+    assert faults(
+        tmp_path,
+        """
+[billing]
+bill_reservations = "yes"
+[[reservations]]
+name = "a"
+[[reservations]]
+name = "b"
+account = "x"
+whole_node = true
+[[reservations]]
+name = "b"
+account = ""
+[[reservations]]
+name = "b"
+account = "y"
+[[rules]]
+name = "kept"
+factor = 1
+state = "RESERVD"
+[[rules]]
+name = "all"
+factor = 1
+""",
+    ) == [
+        "billing.bill_reservations: must be true or false",
+        "rules.0.state: there is no state 'RESERVD'; do you mean RESERVED?",
+        "reservations.0.account: is missing: The account that pays, whatever accounts and users Slurm names.",
+        "reservations.1.whole_node: is no setting; did you mean whole_nodes?",
+        "reservations.2.account: must be text in quotes",
+        "reservations.3.name: 'b' stands already in reservations.1",
+    ]

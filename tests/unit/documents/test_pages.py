@@ -97,6 +97,13 @@ def test_invoice_and_statement(golden: Golden) -> None:
     golden("statement", invoice.page(STATEMENT))
 
 
+def test_an_invoice_of_what_a_reservation_kept(golden: Golden) -> None:
+    kept = {**LINES[0], "user": "", "item": "reserved", "rule": "course | 7\n: held time (rule 6)", "amount": "700.00"}
+    waived = {**kept, "item": "waived", "rule": "open: free of charge (rule 2)", "unit_price": "0", "amount": "0.00"}
+    nobody = {**LINES[3], "user": ""}  # of an attempt whose user the accounting does not tell
+    golden("invoice_reserved", invoice.page({**INVOICE, "lines": [kept, waived, nobody], "total": "702.14"}))
+
+
 def test_an_invoice_of_another_class_with_tax(golden: Golden) -> None:
     on_top = {**LINES[0], "item": "surcharge", "rule": "class partner: 25 % surcharge", "held_gpu_hours": "0.000000"}
     made = {
