@@ -14,7 +14,7 @@ from slurm_gpucost.costing.lines import BLOCKED, USAGE, WAIVED, Charge, LineKey,
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
-from slurm_gpucost.services import accounts, energy
+from slurm_gpucost.services import accounts, energy, tres
 from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.quantities import Held, device_ms, held, place_of
 from slurm_gpucost.services.queries import Queries
@@ -69,7 +69,10 @@ def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple
     cards = published(queries)
     return {
         (pool.name, part.period.start_ms): Priced(
-            part.period, prices, part.card.rate_parts if part.card else pool.energy.parts
+            part.period,
+            prices,
+            part.card.rate_parts if part.card else pool.energy.parts,
+            part.card.tres if part.card else pool.tres,
         )
         for pool in settings.pools
         for part, prices in priced_segments(settings, cards, pool, month)
@@ -88,7 +91,8 @@ def charges(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int]
                 found += _of_held(one, place, start_ms, priced.prices[place[1]], USAGE)
         for sku, one in blocked_time(settings, queries, pools[pool], start_ms, priced.period.end_ms, known_ms):
             found += _of_held(one, (pool, sku), start_ms, priced.prices[sku], BLOCKED)
-    return found + energy.charges(settings, queries, parts, known_ms)
+    found += energy.charges(settings, queries, parts, known_ms)
+    return found + tres.charges(settings, queries, parts, known_ms)
 
 
 def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, billed_as: str) -> Iterator[Charge]:

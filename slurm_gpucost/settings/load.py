@@ -26,6 +26,7 @@ from slurm_gpucost.settings.free import free_of
 from slurm_gpucost.settings.meter import meters_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
 from slurm_gpucost.settings.portal import PORTAL
+from slurm_gpucost.settings.tres import beside_tres, tres_of
 
 DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
 
@@ -144,6 +145,7 @@ class _Reader:
         told = self.read(self.table(data.get("billing", {}), "billing"), BILLING, "billing.")
         billing = billing_of(self, told, data, zone)
         free = tuple(free_of(self, data, pools))
+        beside_tres(self, pools, billing, free)
         classes = classes_of(self, data)
         accounts = tuple(accounts_of(self, data, classes, zone))
         portal = self.read(self.table(data.get("accounts_import", {}), "accounts_import"), PORTAL, "accounts_import.")
@@ -184,7 +186,7 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter")
+        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter", "tres")
         values = self.read(data, (*POOL, *POOL_ENERGY), prefix, also)
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
@@ -198,7 +200,9 @@ class _Reader:
             self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {' or '.join(CARRIERS)}")
         meters = tuple(meters_of(self, prefix, data))
         energy = energy_of(self, prefix, values, skus, bool(meters))
-        return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), energy, carrier, meters)
+        costs = costs_of(self, name, values, data, skus)
+        tres = tres_of(self, prefix, data, energy.parts)
+        return Pool(name, values["timezone"], skus, costs, energy, carrier, meters, tres)
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
         values: dict[str, Any] = self.read(data, (*SKU, *SKU_ENERGY, *BLOCKED), prefix)

@@ -17,6 +17,7 @@ from slurm_gpucost.costing.policy import Rule
 from slurm_gpucost.costing.pools import PoolCosts
 from slurm_gpucost.costing.quantity import Rounding
 from slurm_gpucost.costing.showback import INSTITUTION
+from slurm_gpucost.costing.tres import Prices
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Pool:
     """Who carries it when a month that is over is divided."""
     meters: tuple[Meter, ...] = ()
     """The electricity bills of months, which count where there is one."""
+    tres: Prices | None = None
+    """By which its jobs are billed instead of by GPU-hours."""
 
 
 @dataclass(frozen=True)
