@@ -25,6 +25,13 @@ def _table(value: Any) -> dict[str, Any]:
     return value
 
 
+def _groups(value: Any) -> tuple[dict[str, Any], ...]:
+    try:
+        return tables(value)
+    except ValueError:
+        raise ValueError('must be a list of tables of prices, like [{ cpu = "0.03" }]') from None
+
+
 def _flags(value: Any) -> str:
     if value not in FLAGS:
         raise ValueError(
@@ -35,7 +42,7 @@ def _flags(value: Any) -> str:
 
 TRES = (
     Setting("combine", "text", text, SUM, f"`{SUM}`: what the groups cost is added up; `{MAX}`: the dearest group counts."),
-    Setting("groups", "list of tables", tables, None, "Prices per hour by TRES as in AllocTRES: `cpu`, `mem` (a GB of 1,024 MiB), `node`, `gres/gpu`, `gres/gpu:a100`, `license/NAME`, `billing`. A unit that two names fit, like gres/gpu:a100, has the price of its type."),
+    Setting("groups", "list of tables", _groups, None, "Prices per hour by TRES as in AllocTRES: `cpu`, `mem` (a GB of 1,024 MiB), `node`, `gres/gpu`, `gres/gpu:a100`, `license/NAME`, `billing`. A unit that two names fit, like gres/gpu:a100, has the price of its type."),
     Setting("beside", "table", _table, None, "Prices that are added in any case, like those of licences."),
     Setting("billing_weights", "text", text, None, "Instead of `groups`: slurm.conf's TRESBillingWeights, as it stands there."),
     Setting("priority_flags", "text", _flags, "", "With `billing_weights`: `MAX_TRES` or `MAX_TRES_GRES`, if slurm.conf's PriorityFlags has it."),
@@ -49,11 +56,13 @@ def tres_of(reader: Reader, prefix: str, data: dict[str, Any], rate_parts: int) 
     if "tres" not in data:
         return None
     key = f"{prefix}tres"
-    values = reader.read(reader.table(data["tres"], key), TRES, f"{key}.")
+    said = reader.table(data["tres"], key)
+    values = reader.read(said, TRES, f"{key}.")
+    unread = {setting.key for setting in TRES} & said.keys() - values.keys()
     if rate_parts != 1:
         reader.fault(key, f"stands beside {prefix}rate_parts = 2: energy as measured is billed beside GPU-hours alone")
     if values.get("billing_weights") is not None:
-        return _weighed(reader, key, values)
+        return _weighed(reader, key, values, unread)
     if values.get("priority_flags"):
         reader.fault(f"{key}.priority_flags", "changes nothing without billing_weights; say it by `combine`")
     groups = tuple(
@@ -64,7 +73,7 @@ def tres_of(reader: Reader, prefix: str, data: dict[str, Any], rate_parts: int) 
     found = Prices(
         groups, values.get("combine", SUM), beside, bool(values.get("truncate")), Fraction(1) if price is None else price
     )  # fmt: skip
-    for part, sentence in faults(found):
+    for part, sentence in () if unread else faults(found):  # else what is wrong with it is said already
         reader.fault(f"{key}.{part}", sentence)
     return found
 
@@ -81,21 +90,21 @@ def _group(reader: Reader, key: str, said: Mapping[str, Any]) -> dict[str, Fract
     return found
 
 
-def _weighed(reader: Reader, key: str, values: dict[str, Any]) -> Prices | None:
+def _weighed(reader: Reader, key: str, values: dict[str, Any], unread: set[str]) -> Prices | None:
     for other in ("groups", "beside"):
         if values.get(other) is not None:
             reader.fault(f"{key}.{other}", "stands beside billing_weights; give one of them")
     if values.get("combine", SUM) != SUM:
         reader.fault(f"{key}.combine", "changes nothing beside billing_weights; say it by `priority_flags`")
-    if values.get("unit_price") is None:
+    if values.get("unit_price") is None and "unit_price" not in unread:
         reader.fault(f"{key}.unit_price", "is missing: what does a billing unit cost an hour?")
     try:
         found = billing_weights(values["billing_weights"], values.get("priority_flags", ""))
     except ValueError as error:
         reader.fault(f"{key}.billing_weights", str(error))
         return None
-    for _, sentence in faults(found):
-        reader.fault(f"{key}.billing_weights", sentence)
+    if faults(found):
+        reader.fault(f"{key}.billing_weights", "weighs no TRES")
     cut = values.get("truncate")
     return found._replace(truncate=cut is not False, unit_price=values.get("unit_price") or Fraction(0))
 
