@@ -71,12 +71,12 @@ def _hour(settings: Settings, alloc_tres: str, level: _Level, prices: Prices) ->
     return items(tres, prices)
 
 
-def _times(those: ByTres, pool: str, window: Window) -> tuple[dict[Any, Fraction], dict[int, Decision]]:
+def _times(those: ByTres, pool: str, window: Window) -> tuple[dict[Any, int | Fraction], dict[int, Decision]]:
     """ms of the pool's attempts in a window by owner, number of the rule, AllocTRES and level; and the rules."""
     known_ms = window[0] if those.known_ms is None else those.known_ms
     decider = Decider(those.settings, those.queries, window[1], known_ms)
     stops, blocks = those.stops(window), those.blocked_by(window)
-    sums: dict[Any, Fraction] = defaultdict(Fraction)
+    sums: dict[Any, int | Fraction] = defaultdict(int)
     decisions: dict[int, Decision] = {}
     for row in those.attempts(window):
         key = key_of(row)
@@ -111,12 +111,12 @@ def _levels(start_ms: int, end_ms: int, blocks: Iterable[BlockedPiece]) -> Itera
         at = moment
 
 
-def _by_outage(decider: Decider, row: Row, start_ms: int, end_ms: int) -> list[tuple[str, Fraction]]:
+def _by_outage(decider: Decider, row: Row, start_ms: int, end_ms: int) -> list[tuple[str, int | Fraction]]:
     """(outage or '', ms) of an attempt's time: of each node its part of it."""
     nodes = names_of(row["node_list"])
     out = {node: decider.outages.get((row["cluster"], node), []) for node in nodes}
     if not any(out.values()):
-        return [("", Fraction(end_ms - start_ms))]
+        return [("", end_ms - start_ms)]
     sums: Counter[str] = Counter()
     for those in out.values():
         for low, high, outage in cut(start_ms, end_ms, those):

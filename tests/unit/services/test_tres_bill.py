@@ -71,6 +71,9 @@ gpus_per_node = 4
 """
 
 
+local = datetime.fromisoformat
+
+
 def weights(more: str = "", lic: str = "license/licA=1.5") -> str:
     """https://slurm.schedmd.com/tres.html, "Billing Weights", at 1 a unit and hour."""
     text = f'"CPU=1.0,Mem=0.25G,GRES/gpu=2.0,{lic}"'
@@ -245,6 +248,23 @@ def test_who_holds_of_several_pools_is_billed_by_one_of_them(tmp_path: Path) -> 
     assert audited(made)["differences"] == []
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
+def test_months_that_begin_at_other_times_bill_nothing_twice_and_leave_nothing_out(tmp_path: Path, zone: str) -> None:
+    at = int(local("2026-10-01T00:00:00+00:00").timestamp()) - T0 // 1000
+    row = job(1, BOTH.format(3, 1), at - 8 * HOUR, at + 8 * HOUR, "m1,n1")
+    made = fill(site(tmp_path, SUM, f'[pools.side]\ntimezone = "{zone}"', SIDE), [row])
+    found: Any = Counter()
+    with open_queries(made) as queries:
+        for month in ("2026-09", "2026-10"):
+            for one in charges(made, queries, priced_parts(made, queries, month), month):
+                found[one.key.kind, one.key.sku] += amount(one.key, one.quantity)
+                found["held", one.key.sku] += one.held / HOUR / 1000
+    assert {key: value for key, value in found.items() if value} == {
+        ("tres", "cpu"): 16, ("tres", "gres/gpu:a100"): 16 * 6, ("tres", "gres/gpu:h100"): 16 * 5,
+        ("held", "a100"): 16 * 3, ("held", "h100"): 16,
+    }  # fmt: skip
+
+
 def test_the_inventory_says_to_which_pool_a_node_belongs(tmp_path: Path) -> None:
     nodes = {"k1": "gpu:a100:4", "n1": "gpu:h100:4"}
     rows = [
@@ -378,7 +398,6 @@ def test_held_time_is_attributed_as_where_it_is_billed_by_the_hour(tmp_path: Pat
     assert sum(F(one["gpu_hours"]) for one in told["holders"]) == 20 * 3 + 4, "held and blocked"
 
 
-local = datetime.fromisoformat
 WHO = Identity("ann", 0, "admin1", "")
 
 
