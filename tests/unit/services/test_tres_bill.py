@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections import Counter
@@ -26,6 +27,7 @@ from slurm_gpucost.ledger import asked, ingest, timelines
 from slurm_gpucost.ledger.projector import project_dirty
 from slurm_gpucost.ledger.reports import add_nodes
 from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.services import demo
 from slurm_gpucost.services.audit import audit
 from slurm_gpucost.services.bill import bill, charges, priced_parts, unpriced
 from slurm_gpucost.services.publishing import publish
@@ -461,6 +463,27 @@ def test_other_pools_and_other_sites_are_billed_as_before(tmp_path: Path) -> Non
     assert [{key: line[key] for key in before[0]} for line in after] == before
     (alone,) = before
     assert alone["amount"] != "0.00"
+
+
+def test_a_real_clusters_month_by_tres(tmp_path: Path) -> None:
+    demo.run(tmp_path / "demo", io.StringIO())
+    path = tmp_path / "demo" / "gpucost.toml"
+    by_hour = load(path)
+    groups = '[{ cpu = "30", "gres/gpu" = "500", "gres/shard" = "100" }]'
+    path.write_text(f"{path.read_text()}\n[pools.main.tres]\ngroups = {groups}\n")
+    made = load(path)
+    hours: list[dict[str, Fraction]] = []
+    for one in (by_hour, made):
+        with open_queries(one) as queries:
+            found = [line for made_ in bill(one, queries, "2026-11") for line in made_["lines"]]
+            assert audit(one, queries, "2026-11", 1_800_000_000_000)["differences"] == []
+        sums: Any = Counter()
+        for line in found:
+            sums[line["user"]] += F(line["held_gpu_hours"])
+        hours.append(dict(sums))
+    assert hours[0] == hours[1], "what was held is all in sight"
+    assert {line["sku"] for line in found if line["item"] == "tres"} == {"cpu", "gres/gpu", "gres/shard"}
+    assert {line["item"] for line in found if line["unit_price"] != "0"} == {"tres"}, "nothing is billed by the hour"
 
 
 KIND = st.sampled_from(["", "a100", "h100", "both"])
