@@ -338,6 +338,37 @@ def test_the_rules_decide_and_of_an_outage_each_node_has_its_part(tmp_path: Path
     assert audited(made)["differences"] == []
 
 
+def test_whatever_rules_ask_nothing_is_left_at_the_price_of_the_hour(tmp_path: Path) -> None:
+    rules = (
+        '[[rules]]\nname = "out"\nfactor = 0\noutage = "declared"\n'
+        '[[rules]]\nname = "short"\nfactor = "0.25"\nshorter_than_seconds = 600\n'
+        '[[rules]]\nname = "all"\nfactor = 1\n'
+        '[[outages]]\nnodes = "n2"\nfrom = 2026-09-21T14:13:20Z\nuntil = 2026-09-21T14:43:20Z\n'
+    )
+    gpus = "cpu=30,gres/gpu=2,gres/gpu:a100=2"
+    rows = [
+        job(1, f"{gpus},node=2", node="n[1-2]"),
+        job(2, gpus, end=500, user="bob"),
+        job(3, gpus, end=700, node="n2", user="cy"),
+        job(4, gpus, LOOKED - 800_000, None, user="dee"),
+        job(5, gpus, HOUR, 2 * HOUR, node="n2", suspended=HOUR // 2, user="eve"),
+    ]
+    made = fill(
+        site(tmp_path, BLOCKS.replace("true", "false"), SUM, rules), rows, {"n1": "gpu:a100:4", "n2": "gpu:a100:4"}
+    )
+    held, by_hour = (lines(made, *kinds) for kinds in (("usage", "blocked", "waived"), ("usage", "blocked")))
+    assert {line["unit_price"] for line in held} == {"0"}
+    assert {line["item"] for line in by_hour} == {"usage", "blocked"}
+    without = lines(site(tmp_path, BLOCKS.replace("true", "false"), rules), "usage", "blocked", "waived")
+    assert [_seen(line) for line in held] == [_seen(line) for line in without], "what is in sight is what it was"
+    assert audited(site(tmp_path, BLOCKS.replace("true", "false"), SUM, rules))["differences"] == []
+
+
+def _seen(line: dict[str, Any]) -> tuple[Any, ...]:
+    rule = line["rule"].removesuffix(", billed by TRES")
+    return line["user"], line["item"], rule, line["gpu_hours"], line["held_gpu_hours"]
+
+
 def test_surcharge_and_tax_apply_and_free_hours_do_not(tmp_path: Path) -> None:
     more = (
         '[classes.external]\nsurcharge = "0.25"\ntax = "0.19"\n[[accounts]]\nname = "lab"\nclass = "external"\n'
