@@ -50,7 +50,7 @@ def invoice(
     for remark in remarks:
         note(remark)
     if csv:
-        text = csv_text(document.FIELDS, document.lines(made))
+        text = csv_text(document.fields(made), document.lines(made))
         if csv == "-":
             emit(text)
             return

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.periods import Period, iso
+from slurm_gpucost.costing.tres import Prices
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Card:
     """Per GPU-hour, by SKU."""
     rate_parts: int = 1
     """2: these prices bear no energy, which is billed as measured."""
+    tres: Prices | None = None
+    """By which attempts of the pool are billed instead."""
 
 
 class Segment(NamedTuple):

@@ -25,9 +25,11 @@ from slurm_gpucost.costing.lines import (
     Told,
     amount,
     is_energy,
+    is_tres,
     lines_of,
 )
 from slurm_gpucost.costing.periods import Period
+from slurm_gpucost.costing.tres_bill import unit_of
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 
 HOURS_DECIMALS = ENERGY_DECIMALS = 6
@@ -54,6 +56,7 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
     holder = terms.holder(cluster, account)
     tax = tax_of(net, holder)
     bounds = _bounds(terms, {key.pool for key in found})
+    by_tres = any(is_tres(key.kind) for key in found)
     lines = [
         {
             "pool": key.pool,
@@ -61,10 +64,11 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
             "user": key.user,
             "item": key.kind,
             "rule": key.rule,
-            "gpu_hours": decimal_text(NIL if is_energy(key.kind) else line.quantity / HOUR_MS, HOURS_DECIMALS),
+            "gpu_hours": decimal_text(line.quantity / HOUR_MS if _of_gpus(key) else NIL, HOURS_DECIMALS),
             "held_gpu_hours": decimal_text(line.held / HOUR_MS, HOURS_DECIMALS),
             "kwh": decimal_text(line.quantity, ENERGY_DECIMALS) if is_energy(key.kind) else None,
             "kg_co2e": _emitted(key, line, terms),
+            **(_of_tres(key, line) if by_tres else {}),
             "unit_price": str(key.unit_price),
             "amount": money(cents, terms.minor_unit),
             "period_start": period.start_iso,
@@ -102,6 +106,17 @@ def _invoice(cluster: str, account: str, found: Mapping[LineKey, Line], terms: T
 def tax_of(net: int, holder: Holder) -> int:
     """Tax on a net total, both in the smallest unit, rounded half up."""
     return round_half_up(net * holder.tax)
+
+
+def _of_gpus(key: LineKey) -> bool:
+    return not is_energy(key.kind) and not is_tres(key.kind)
+
+
+def _of_tres(key: LineKey, line: Line) -> dict[str, str | None]:
+    """The quantity of a TRES and its unit; other lines of an invoice that has such ones have neither."""
+    if not is_tres(key.kind):
+        return {"unit_hours": None, "unit": None}
+    return {"unit_hours": decimal_text(line.quantity / HOUR_MS, HOURS_DECIMALS), "unit": unit_of(key.sku)}
 
 
 def _emitted(key: LineKey, line: Line, terms: Terms) -> str | None:

@@ -14,6 +14,7 @@ from slurm_gpucost.costing.free import Free, used
 from slurm_gpucost.costing.free import Line as FreeLine
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.costing.quantity import Rounding, line_ms
+from slurm_gpucost.costing.tres import Prices
 from slurm_gpucost.domain.units import HOUR_MS
 
 PRICE_DECIMALS = 4
@@ -26,12 +27,17 @@ ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY = "energy", "host_energy", "i
 ENERGY_SURCHARGE = "energy_surcharge"
 """Kinds of lines of energy, in kWh at the site's meter: as the devices' counters say; of their hosts, as stated; of
 time that nobody measured, by a rule; what is not billed of all three, at price 0; and what the account's class adds."""
+TRES, WAIVED_TRES, TRES_SURCHARGE = "tres", "waived_tres", "tres_surcharge"
+"""Kinds of lines of what is priced per TRES, in unit-hours: what is billed; what is not, at price 0; and what the
+account's class adds. The SKU of these lines is the TRES."""
 UNITS = {
     **dict.fromkeys((USAGE, BLOCKED, RESERVED, WAIVED, FREE, SURCHARGE), HOUR_MS),
+    **dict.fromkeys((TRES, WAIVED_TRES, TRES_SURCHARGE), HOUR_MS),
     **dict.fromkeys((ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY, ENERGY_SURCHARGE), 1),
 }
-"""By kind: how much of a quantity the unit price is for. Device-ms are priced by the hour, kWh by the kWh."""
-SURCHARGES = (SURCHARGE, ENERGY_SURCHARGE)
+"""By kind: how much of a quantity the unit price is for. Device-ms and unit-ms are priced by the hour, kWh by the
+kWh."""
+SURCHARGES = (SURCHARGE, ENERGY_SURCHARGE, TRES_SURCHARGE)
 NIL = Fraction(0)
 NO_ONE = Holder()
 NO_ROUNDING = Rounding()
@@ -51,7 +57,7 @@ class LineKey(NamedTuple):
     rule: str
     """The row of the billing rules that made it, by name and number."""
     unit_price: Decimal
-    """Posted, per GPU-hour; of energy the tariff's, per kWh."""
+    """Posted, per GPU-hour; of energy the tariff's, per kWh; of a TRES per unit-hour."""
 
 
 class Charge(NamedTuple):
@@ -61,7 +67,7 @@ class Charge(NamedTuple):
     account: str
     key: LineKey
     quantity: Fraction
-    """What is billed, exact: device-ms, of energy kWh."""
+    """What is billed, exact: device-ms, of energy kWh, of a TRES units x ms. Below 0: takes back what another says."""
     held: Fraction
     """The device-ms that were held for it: rounding adds to the quantity, not to this."""
     grams: Fraction = NIL
@@ -105,6 +111,8 @@ class Priced:
     """Posted price per GPU-hour, by SKU."""
     rate_parts: int = 1
     """2: they bear no energy, which is billed as measured."""
+    tres: Prices | None = None
+    """By which attempts of the pool are billed instead of by its prices per GPU-hour."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ def _surcharge(lines: Mapping[LineKey, Line], holder: Holder) -> Iterator[tuple[
     for key, line in lines.items() if holder.of.surcharge else ():
         if key.unit_price:
             price = exact_decimal(Fraction(key.unit_price) * holder.of.surcharge, PRICE_DECIMALS)
-            kind = ENERGY_SURCHARGE if is_energy(key.kind) else SURCHARGE
+            kind = ENERGY_SURCHARGE if is_energy(key.kind) else TRES_SURCHARGE if is_tres(key.kind) else SURCHARGE
             on_top = key._replace(kind=kind, rule=holder.of.rule, unit_price=price)
             sums[on_top] = sums.get(on_top, NIL) + line.quantity
     for key in sorted(sums):
@@ -185,3 +193,8 @@ def amount(key: LineKey, quantity: Fraction) -> Fraction:
 def is_energy(kind: str) -> bool:
     """Whether lines of a kind are in kWh."""
     return UNITS[kind] == 1
+
+
+def is_tres(kind: str) -> bool:
+    """Whether lines of a kind are in unit-hours of a TRES."""
+    return kind in (TRES, WAIVED_TRES, TRES_SURCHARGE)

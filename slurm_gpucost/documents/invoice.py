@@ -21,6 +21,8 @@ FIELDS = (
 """Columns of the CSV: one row a line, with what its invoice says before it."""
 NOBODY = "(reservation)"
 """Shown for the user of what a reservation kept: nobody used it."""
+_OF_TRES = ("unit_hours", "unit")
+"""Further ones, where a line is priced per TRES."""
 _LINES = [
     Column("User", lambda line: user_of(line), 10),
     Column("SKU", lambda line: str(line["sku"]), 8),
@@ -30,14 +32,15 @@ _LINES = [
     Column("Unit price", lambda line: str(line["unit_price"]), 10, number=True),
     Column("Amount", lambda line: str(line["amount"]), 12, number=True),
 ]
-_WITH_ENERGY = [
-    *_LINES[:3],
-    Column("Item", lambda line: str(line["item"]).replace("_", " "), 14),
-    Column("Rule", lambda line: str(line["rule"]), 12),
-    Column("GPU-hours", lambda line: "" if _is_energy(line) else str(line["gpu_hours"]), 12, number=True),
-    Column("kWh", lambda line: str(line["kwh"]) if _is_energy(line) else "", 12, number=True),
-    *_LINES[5:],
-]
+_ITEM = Column("Item", lambda line: str(line["item"]).replace("_", " "), 14)
+_ITEMS_RULE = Column("Rule", lambda line: str(line["rule"]), 12)
+_GPU_HOURS = Column(
+    "GPU-hours", lambda line: "" if _is_energy(line) or _is_tres(line) else str(line["gpu_hours"]), 12, number=True
+)
+_KWH = Column("kWh", lambda line: str(line["kwh"]) if _is_energy(line) else "", 12, number=True)
+_UNITS = Column(
+    "Unit-hours", lambda line: f"{line['unit_hours']} {line['unit']}" if _is_tres(line) else "", 24, number=True
+)
 _PROVISIONAL = (
     "PROVISIONAL: this period is not closed. Amounts change when the accounting does;\n"
     "running jobs count up to the last time that it was asked.\n"
@@ -59,6 +62,19 @@ def _is_energy(line: Row) -> bool:
     return line.get("kwh") is not None
 
 
+def _is_tres(line: Row) -> bool:
+    return line.get("unit_hours") is not None
+
+
+def _columns(lines: Iterable[Row], energy: bool) -> list[Column]:
+    """Those that the lines need: an item and quantities beside GPU-hours only where there are such."""
+    tres = any(map(_is_tres, lines))
+    if not energy and not tres:
+        return _LINES
+    more = [*([_KWH] if energy else []), *([_UNITS] if tres else [])]
+    return [*_LINES[:3], _ITEM, _ITEMS_RULE, _GPU_HOURS, *more, *_LINES[5:]]
+
+
 def page(invoice: Row) -> str:
     """One invoice or statement, of the shape that ``gpucost invoice --json`` prints."""
     statement = invoice["kind"] == "statement"
@@ -74,7 +90,7 @@ def page(invoice: Row) -> str:
         *([("Energy", _energy(invoice))] if invoice.get("energy_kwh") is not None else []),
     ]
     longest = max((len(_rule(line)) for line in invoice["lines"]), default=0)  # who pays a subsidy is never cut off
-    columns = _WITH_ENERGY if any(map(_is_energy, invoice["lines"])) else _LINES
+    columns = _columns(invoice["lines"], any(map(_is_energy, invoice["lines"])))
     columns = [replace(one, width=max(one.width, longest)) if one.name == "Rule" else one for one in columns]
     body = table(columns, invoice["lines"])
     ruler = body.splitlines()[1]
@@ -116,5 +132,10 @@ def pages(invoices: Iterable[Row]) -> str:
 
 
 def lines(invoices: Iterable[Row]) -> list[dict[str, Any]]:
-    """A row for each line, with the facts of its invoice: what ``--csv`` writes, in the order of :data:`FIELDS`."""
+    """A row for each line, with the facts of its invoice: what ``--csv`` writes, in the order of :func:`fields`."""
     return [{**invoice, **line} for invoice in invoices for line in invoice["lines"]]
+
+
+def fields(invoices: Iterable[Row]) -> tuple[str, ...]:
+    """The columns of the CSV of these invoices."""
+    return FIELDS + (_OF_TRES if any(_is_tres(line) for invoice in invoices for line in invoice["lines"]) else ())

@@ -15,7 +15,7 @@ from slurm_gpucost.costing.lines import BLOCKED, RESERVED, USAGE, WAIVED, Charge
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
-from slurm_gpucost.services import accounts, energy, places
+from slurm_gpucost.services import accounts, energy, places, tres
 from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.quantities import Held, device_ms, held, place_of
 from slurm_gpucost.services.queries import Queries
@@ -74,7 +74,10 @@ def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple
     cards = published(queries)
     return {
         (pool.name, part.period.start_ms): Priced(
-            part.period, prices, part.card.rate_parts if part.card else pool.energy.parts
+            part.period,
+            prices,
+            part.card.rate_parts if part.card else pool.energy.parts,
+            part.card.tres if part.card else pool.tres,
         )
         for pool in settings.pools
         for part, prices in priced_segments(settings, cards, pool, month)
@@ -103,7 +106,7 @@ def charges(
             found += _of_held(one, (pool, sku), start_ms, priced.prices[sku], RESERVED)
     if drawn is None:
         drawn = energy.billed(settings, queries, parts, known_ms)
-    return [*found, *energy.charges(parts, drawn)]
+    return [*found, *energy.charges(parts, drawn), *tres.charges(settings, queries, parts, known_ms)]
 
 
 def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, billed_as: str) -> Iterator[Charge]:

@@ -22,12 +22,10 @@ from slurm_gpucost.costing.exact import plain
 from slurm_gpucost.costing.policy import Decision
 from slurm_gpucost.costing.tres_text import allocated
 from slurm_gpucost.domain.inventory import Outage
-from slurm_gpucost.domain.matching import nodes_of
 from slurm_gpucost.domain.outages import cut
-from slurm_gpucost.domain.records import Attempt
-from slurm_gpucost.domain.suspension import stretches as stretches_of
 from slurm_gpucost.services.blockable import Node, Place, Row, places_of
 from slurm_gpucost.services.deciding import Decider
+from slurm_gpucost.services.holds import SUSPENDED, AttemptKey, key_of, names_of, ran_ms, unseen_stops
 from slurm_gpucost.services.places import stretches
 from slurm_gpucost.services.quantities import Held
 from slurm_gpucost.services.queries import Queries
@@ -36,11 +34,21 @@ from slurm_gpucost.settings.model import Blocking
 
 NIL = Fraction(0)
 MIB = 1024
-_Key = tuple[str, int, int]
-"""Cluster, job id and submit ms of an attempt; they sort."""
-_SUSPENDED = "suspended"
-_NOBODY: _Key = ("", 0, 0)
+_NOBODY: AttemptKey = ("", 0, 0)
 """Has the GPUs that are unavailable, less those that are held twice, and blocks nothing."""
+
+
+class BlockedPiece(NamedTuple):
+    """Devices of a SKU that one attempt blocked in [start, end) ms UTC, of which one rule decided."""
+
+    row: Row
+    """Of the query ``node_holds``."""
+    attempt: AttemptKey
+    sku: str
+    start_ms: int
+    end_ms: int
+    devices: Fraction
+    decision: Decision
 
 
 class BlockedTime(NamedTuple):
@@ -59,15 +67,28 @@ def blocked_time(
     An AllocTRES whose cpu or mem cannot be read blocks nothing, and neither does a node with GPUs of several SKUs:
     nobody could say which of them. Classes of accounts are as they are at ``known_ms``, else at the start.
     """
+    sums: dict[Any, Fraction] = defaultdict(Fraction)
+    decisions: dict[int, Decision] = {}
+    for one in blocked_pieces(settings, queries, pool, start_ms, end_ms, known_ms):
+        owner = (one.row["cluster"], one.row["account"], one.row["user"], one.sku)
+        decisions[one.decision.row] = one.decision
+        sums[*owner, one.decision.row] += one.devices * (one.end_ms - one.start_ms)
+    return [
+        BlockedTime(sku, Held({"cluster": c, "account": a, "user": u}, decisions[n], time, NIL))
+        for (c, a, u, sku, n), time in sorted(sums.items())
+    ]
+
+
+def blocked_pieces(
+    settings: Settings, queries: Queries, pool: Pool, start_ms: int, end_ms: int, known_ms: int | None = None
+) -> Iterator[BlockedPiece]:
+    """What :func:`blocked_time` adds up, node by node and attempt by attempt."""
     blocking = _blocking([pool])
     if not blocking or start_ms >= end_ms:
-        return []
+        return
     decider = Decider(settings, queries, end_ms, start_ms if known_ms is None else known_ms)
-    return [
-        one
-        for low, high in stretches(settings, start_ms, end_ms)
-        for one in _Question(settings, queries, blocking, low, high).answer(decider)
-    ]
+    for low, high in stretches(settings, start_ms, end_ms):
+        yield from _Question(settings, queries, blocking, low, high).pieces(decider)
 
 
 def blocked_on(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> Iterator[tuple[Node, Blocked, Row]]:
@@ -97,7 +118,7 @@ class _Question:
     ) -> None:
         self.settings, self.queries, self.blocking = settings, queries, blocking
         self.start_ms, self.end_ms = start_ms, end_ms
-        self.stops: dict[_Key, set[Outage]] = {}  # suspended stretches of attempts with leases
+        self.stops: dict[AttemptKey, set[Outage]] = {}  # suspended stretches of attempts with leases
         self.holds: dict[Node, list[Hold]] = defaultdict(list)
 
     def found(self) -> Iterator[tuple[Node, Place, Blocked, Row]]:
@@ -106,27 +127,19 @@ class _Question:
         places = places_of(self.settings, self.queries, self.blocking, by_node, (self.start_ms, self.end_ms))
         for node in places:
             self._gpus(node, by_node.get(node, []))
-        attempts = {key: row for row in self._attempts() if self._takes(key := _key(row), row, places)}
+        attempts = {key: row for row in self._attempts() if self._takes(key := key_of(row), row, places)}
         for node, those in sorted(places.items()):
             for place in those:
                 for one in self._on(node, place):
                     yield node, place, one, attempts[one.key]
 
-    def answer(self, decider: Decider) -> list[BlockedTime]:
-        sums: dict[Any, Fraction] = defaultdict(Fraction)
-        decisions: dict[int, Decision] = {}
+    def pieces(self, decider: Decider) -> Iterator[BlockedPiece]:
         for node, place, one, row in self.found():
             for start, end, suspended in cut(one.start_ms, one.end_ms, sorted(self.stops.get(one.key, ()))):
                 part = {**row, "suspended": suspended}
                 for low, high, outage in cut(start, end, decider.outages.get(node, [])):
-                    decision = decider.decide(part, outage, _ran_ms(row))
-                    owner = (row["cluster"], row["account"], row["user"], place.sku)
-                    decisions[decision.row] = decision
-                    sums[*owner, decision.row] += one.devices * (high - low)
-        return [
-            BlockedTime(sku, Held({"cluster": c, "account": a, "user": u}, decisions[n], time, NIL))
-            for (c, a, u, sku, n), time in sorted(sums.items())
-        ]
+                    decision = decider.decide(part, outage, ran_ms(row))
+                    yield BlockedPiece(row, one.key, place.sku, low, high, one.devices, decision)
 
     def _gpus(self, node: Node, rows: list[Row]) -> None:
         """What of a node's GPUs nobody can block: held, or unavailable; less what is held twice."""
@@ -134,27 +147,26 @@ class _Question:
             if row["state"] == "capacity" or not row["share_den"]:
                 continue
             gpus = row["units"] if row["share_den"] == 1 else Fraction(row["units"], row["share_den"])
-            key = _key(row) if row["state"] == "lease" else _NOBODY
+            key = key_of(row) if row["state"] == "lease" else _NOBODY
             gpus = -gpus if row["state"] == "oversubscribed" else gpus
             self.holds[node].append(Hold(row["start_ms"], row["end_ms"], key, gpus, 0, 0))
             if row["state"] == "lease":
                 stops = self.stops.setdefault(key, set())
                 if row["suspended"]:
-                    stops.add(Outage(row["start_ms"], row["end_ms"], _SUSPENDED))
+                    stops.add(Outage(row["start_ms"], row["end_ms"], SUSPENDED))
 
     def _attempts(self) -> list[Row]:
         return self.queries.ask("node_holds", start_ms=self.start_ms, end_ms=self.end_ms)
 
-    def _takes(self, key: _Key, row: Row, places: Mapping[Node, list[Place]]) -> bool:
+    def _takes(self, key: AttemptKey, row: Row, places: Mapping[Node, list[Place]]) -> bool:
         """Lays an attempt's CPUs and memory on its nodes; False where none of them has GPUs to block."""
-        names = _nodes(row["node_list"])
+        names = names_of(row["node_list"])
         on = [node for name in names if (node := (row["cluster"], name)) in places]
         cpus, mem_mb = _each(row["alloc_tres"], len(names)) if on else (0, 0)
         if not cpus and not mem_mb:
             return False
         if key not in self.stops:  # it holds no GPUs that are known by node, so no lease says when it was suspended
-            stops = (one for one in stretches_of(_attempt(row), ()) if one.suspended)
-            self.stops[key] = {Outage(one.start_ms, one.end_ms, _SUSPENDED) for one in stops}
+            self.stops[key] = set(unseen_stops(row))
         start, stop = max(row["start_ms"], self.start_ms), min(row["stop_ms"], self.end_ms)
         if start >= stop:
             return False
@@ -178,11 +190,6 @@ class _Question:
 
 
 @lru_cache(maxsize=65536)
-def _nodes(node_list: str) -> frozenset[str]:
-    return nodes_of(node_list)
-
-
-@lru_cache(maxsize=65536)
 def _each(alloc_tres: str, nodes: int) -> tuple[Fraction | int, Fraction | int]:
     """(CPUs, MiB) on each node; whole numbers as such, for they are many times quicker."""
     told = ",".join(part for part in alloc_tres.split(",") if part.startswith(("cpu=", "mem=")))
@@ -191,18 +198,3 @@ def _each(alloc_tres: str, nodes: int) -> tuple[Fraction | int, Fraction | int]:
     except ValueError:
         return 0, 0
     return plain(cpus), plain(mem_mb)
-
-
-def _key(row: Row) -> _Key:
-    return row["cluster"], row["job_id"], row["submit_ms"]
-
-
-def _attempt(row: Row) -> Attempt:
-    return Attempt._make(b"" if name == "evidence" else row[name] for name in Attempt._fields)
-
-
-def _ran_ms(row: Row) -> int:
-    """Net of suspension; so far, if it has not ended."""
-    return int(
-        row["stop_ms"] - row["start_ms"] - row["suspended_ms"] if row["elapsed_ms"] is None else row["elapsed_ms"]
-    )

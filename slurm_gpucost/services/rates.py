@@ -15,6 +15,7 @@ from slurm_gpucost.costing.periods import Period, iso, midnight, month_at
 from slurm_gpucost.costing.periods import month as month_of
 from slurm_gpucost.costing.pools import energy_cost, parts
 from slurm_gpucost.costing.rates import Derivation, derive
+from slurm_gpucost.costing.tres_bill import frozen, thawed, told
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.domain.units import decimal_text
 from slurm_gpucost.services.queries import Queries
@@ -32,9 +33,12 @@ def cards_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Card]]:
         key = (row["pool"], row["effective_ms"])
         if key not in prices:
             prices[key] = {}
-            said = json.loads(row["derivation"])["inputs"]
-            rate_parts = int(said.get(f"pools.{row['pool']}.rate_parts", 1))
-            card = Card(row["pool"], row["version"], row["effective_ms"], row["currency"], prices[key], rate_parts)
+            said = json.loads(row["derivation"])
+            rate_parts = int(said["inputs"].get(f"pools.{row['pool']}.rate_parts", 1))
+            tres = thawed(said["tres"]) if "tres" in said else None
+            card = Card(
+                row["pool"], row["version"], row["effective_ms"], row["currency"], prices[key], rate_parts, tres
+            )
             found.setdefault(row["pool"], []).append(card)
         prices[key][row["sku"]] = Decimal(row["unit_price"])
     return found
@@ -115,6 +119,16 @@ def priced_segments(
     return [(part, {**posted, **(part.card.prices if part.card else {})}) for part in parts]
 
 
+def tres_spans(settings: Settings, cards: Cards, start_ms: int, end_ms: int) -> dict[str, list[tuple[int, int]]]:
+    """Pool -> [start, end) within a time in which its attempts are billed by TRES; pools without are not there."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for pool in settings.pools:
+        for part in segments(cards.get(pool.name, []), Period(start_ms, end_ms, pool.timezone)):
+            if part.card.tres if part.card else pool.tres:
+                found.setdefault(pool.name, []).append(part.period[:2])
+    return found
+
+
 def list_prices(settings: Settings, cards: Cards, at_ms: int) -> dict[str, Decimal]:
     """The posted price per GPU-hour of every SKU at a moment."""
     found: dict[str, Decimal] = {}
@@ -162,7 +176,9 @@ def _as_derived(settings: Settings, d: Derivation) -> dict[str, Any]:
 
 
 def derivation_row(settings: Settings, d: Derivation) -> dict[str, Any]:
-    """A derivation as a plain row."""
+    """A derivation as a plain row; of a pool that bills by TRES with these prices, as ``tres``."""
+    tres = next((pool.tres for pool in settings.pools if pool.name == d.pool), None)
+    by_tres = (f"jobs of this pool are billed by TRES and not by this price: {told(tres)} an hour",) if tres else ()
     return {
         "pool": d.pool,
         "sku": d.sku,
@@ -179,5 +195,6 @@ def derivation_row(settings: Settings, d: Derivation) -> dict[str, Any]:
             }
             for s in d.steps
         ],
-        "notes": list(d.notes),
+        "notes": [*d.notes, *by_tres],
+        **({"tres": frozen(tres)} if tres else {}),
     }

@@ -17,6 +17,7 @@ from slurm_gpucost.costing.interest import Interest
 from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.periods import iso
 from slurm_gpucost.costing.tariff import Tariff, Version
+from slurm_gpucost.costing.tres import Prices
 from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.settings.blocked import BLOCKED
 from slurm_gpucost.settings.catalogue import SKU
@@ -43,6 +44,8 @@ def inputs_of(pool: Pool) -> dict[str, str]:
     }
     if pool.energy.parts == 2:
         own |= _energy(pool)
+    if pool.tres:
+        own |= _tres(pool.tres)
     found = {f"{prefix}.{key}": value for key, value in own.items()}
     for sku in pool.skus:
         found |= {f"{prefix}.skus.{sku.name}.{setting.key}": getattr(sku, setting.key) for setting in SKU}
@@ -151,6 +154,15 @@ def _energy(pool: Pool) -> dict[str, Any]:
         **{f"skus.{sku.name}.load_factor": sku.load_factor for sku in pool.skus if sku.load_factor != 1},
     }
     return {key: value for key, value in own.items() if value is not None}
+
+
+def _tres(prices: Prices) -> dict[str, Any]:
+    groups = {
+        f"tres.groups.{n}.{name}": price for n, group in enumerate(prices.groups) for name, price in group.items()
+    }
+    beside = {f"tres.beside.{name}": price for name, price in prices.beside.items()}
+    rest = {"tres.combine": prices.combine, "tres.truncate": prices.truncate, "tres.unit_price": prices.unit_price}
+    return groups | beside | rest
 
 
 def _plain(value: Any) -> str:

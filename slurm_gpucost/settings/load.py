@@ -25,6 +25,7 @@ from slurm_gpucost.settings.meter import meters_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
 from slurm_gpucost.settings.nodes import POOL_NODES, nodes_of, one_place
 from slurm_gpucost.settings.portal import PORTAL
+from slurm_gpucost.settings.tres import beside_tres, tres_of
 
 DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
 TABLES = tuple("billing rules outages reservations free classes accounts accounts_import pools".split())
@@ -140,6 +141,7 @@ class _Reader:
         told = self.read(self.table(data.get("billing", {}), "billing"), BILLING, "billing.")
         billing = billing_of(self, told, data, zone)
         free = tuple(free_of(self, data, pools))
+        beside_tres(self, pools, billing, free)
         classes = classes_of(self, data)
         accounts = tuple(accounts_of(self, data, classes, zone))
         portal = self.read(self.table(data.get("accounts_import", {}), "accounts_import"), PORTAL, "accounts_import.")
@@ -180,7 +182,7 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter")
+        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter", "tres")
         values = self.read(data, (*POOL, *POOL_NODES, *POOL_ENERGY), prefix, also)
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
@@ -196,7 +198,8 @@ class _Reader:
         energy = energy_of(self, prefix, values)
         costs = costs_of(self, name, values, data, skus)
         nodes = nodes_of(self, prefix, values.get("nodes"), zone)
-        return Pool(name, values["timezone"], skus, costs, energy, carrier, meters, nodes)
+        tres = tres_of(self, prefix, data, energy.parts)
+        return Pool(name, values["timezone"], skus, costs, energy, carrier, meters, nodes, tres)
 
     def sku(self, name: str, data: dict[str, Any], prefix: str) -> Sku:
         values: dict[str, Any] = self.read(data, (*SKU, *SKU_ENERGY, *BLOCKED), prefix)

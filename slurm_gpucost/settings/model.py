@@ -19,6 +19,7 @@ from slurm_gpucost.costing.pools import PoolCosts
 from slurm_gpucost.costing.quantity import Rounding
 from slurm_gpucost.costing.showback import INSTITUTION
 from slurm_gpucost.costing.terms import Emission
+from slurm_gpucost.costing.tres import Prices
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Pool:
     """The electricity bills of months, which count where there is one."""
     nodes: tuple[PoolNodes, ...] = ()
     """In order; empty: it names none, and has the devices of its SKUs wherever no other pool names the node."""
+    tres: Prices | None = None
+    """By which its jobs are billed instead of by GPU-hours."""
 
     def nodes_at(self, at_ms: int) -> frozenset[str]:
         """The nodes that it names at a moment; none before the first."""

@@ -119,6 +119,22 @@ def test_an_invoice_of_another_class_with_tax(golden: Golden) -> None:
     assert "Tax:      exempt\n" in exempt and "Tax 19 %" not in exempt and "Net total" not in exempt
 
 
+def test_an_invoice_with_prices_per_tres(golden: Golden) -> None:
+    held = {"rule": "held time (rule 6), billed by TRES", "unit_price": "0", "amount": "0.00"}
+    per = {**LINES[3], "item": "tres", "gpu_hours": "0.000000", "held_gpu_hours": "0.000000"}
+    shown = [
+        {**LINES[3], **held, "unit_hours": None, "unit": None},
+        {**per, "sku": "cpu", "unit_hours": "180.000000", "unit": "cpu-hours", "unit_price": "0.03", "amount": "5.40"},
+        {**per, "sku": "gres/gpu:a100", "unit_hours": "3.750000", "unit": "GPU-hours", "unit_price": "0.12",
+         "amount": "0.45"},
+        {**per, "sku": "mem", "item": "waived_tres", "rule": "node failure (rule 4)", "unit_hours": "1234567.500000",
+         "unit": "GB-hours", "unit_price": "0", "amount": "0.00"},
+    ]  # fmt: skip
+    golden("invoice_tres", invoice.page({**INVOICE, "lines": shown, "total": "5.85", "net_total": "5.85"}))
+    assert invoice.fields([{**INVOICE, "lines": shown}]) == (*invoice.FIELDS, "unit_hours", "unit")
+    assert invoice.fields([INVOICE]) == invoice.FIELDS
+
+
 def test_the_total_stands_under_the_amounts() -> None:
     for made in (INVOICE, STATEMENT, {**INVOICE, "total": "123456789012345.67"}):
         text = invoice.page(made).splitlines()
