@@ -43,7 +43,8 @@ def invoice(
     found = site(ctx, config, ledger)
     rates.period_in(month, found.settings.timezone)
     with open_queries(found.settings, found.ledger) as queries:
-        names.check(queries, [account] if account else None, [user] if user else None)
+        owners = {share.account for share in found.settings.owning.shares}  # who pays for them though he uses nothing
+        names.check(queries, [account] if account and account not in owners else None, [user] if user else None)
         made = bill.bill(found.settings, queries, month, account, user)
         remarks = _remarks(found, queries, month, account, user)
     for remark in remarks:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION
+from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION, OWNERS, told
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.domain.globs import intersect
 from slurm_gpucost.settings.accounts import accounts_of, classes_of
@@ -184,7 +184,7 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter")
+        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter", "shares")
         values = self.read(data, (*POOL, *POOL_ENERGY), prefix, also)
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
@@ -195,7 +195,9 @@ class _Reader:
         values.setdefault("timezone", zone)
         carrier = values.get("idle_cost", INSTITUTION)
         if carrier not in CARRIERS:
-            self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {' or '.join(CARRIERS)}")
+            self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {told()}")
+        if carrier == OWNERS and not data.get("shares"):
+            self.fault(f"{prefix}idle_cost", f"'{OWNERS}' carry none: there are no [[{prefix}shares]]")
         meters = tuple(meters_of(self, prefix, data))
         energy = energy_of(self, prefix, values, skus, bool(meters))
         return Pool(name, values["timezone"], skus, costs_of(self, name, values, data, skus), energy, carrier, meters)

@@ -34,6 +34,7 @@ from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.free import FREE
 from slurm_gpucost.settings.meter import METER
 from slurm_gpucost.settings.portal import PORTAL
+from slurm_gpucost.settings.shares import SHARE
 
 _GPU = re.compile(r"(?P<sku>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<count>\d+)x(?P<price>\d+(?:\.\d+)?)$")
 _ASSUMED_YEARLY = {"staff": 0, "space": 0, "licences": 0, "network": 0}
@@ -152,7 +153,7 @@ def reference() -> str:
     tables += [("[pools.NAME]", (*POOL, *POOL_ENERGY)), ("[pools.NAME.skus.SKU]", (*SKU, *SKU_ENERGY, *BLOCKED))]
     tables += [("[[pools.NAME.assets]]", ASSET), ("[[pools.NAME.interest]]", INTEREST), ("[[pools.NAME.costs]]", COST)]
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
-    tables += [("[[pools.NAME.meter]]", METER), ("[[pools.NAME.pue]]", PUE)]
+    tables += [("[[pools.NAME.meter]]", METER), ("[[pools.NAME.pue]]", PUE), ("[[pools.NAME.shares]]", SHARE)]
     for title, settings in tables:
         lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for s in settings:
