@@ -48,7 +48,8 @@ class Share:
 
     def meets(self, other: Share) -> bool:
         """Whether there is a day on which both hold."""
-        return self.holds(other.from_) or other.holds(self.from_)
+        later = max(self.from_, other.from_)
+        return self.holds(later) and other.holds(later)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def faults(shares: Sequence[Share], devices: Mapping[str, int], begins: date) ->
         elif one.from_ > LAST:
             yield f"{n}.from", f"no month reaches the share: it begins {one.from_}"
         owned, there = owned_on(shares, one.sku, one.from_), devices.get(one.sku)
-        if there is not None and owned > there:
+        said = any(other.sku == one.sku and other.from_ == one.from_ for other in shares[n + 1 :])
+        if there is not None and owned > there and not said:
             yield f"{n}.devices", f"{number_text(owned)} of {there} devices would be owned on {one.from_}"
         for before, other in enumerate(shares[:n]):
             if other.sku == one.sku and one.meets(other) and (both := one.everyone & other.everyone):
