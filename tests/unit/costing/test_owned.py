@@ -20,6 +20,7 @@ from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.invoices import invoices
 from slurm_gpucost.costing.lines import Charge, Line, LineKey, Priced, Terms, amount
 from slurm_gpucost.costing.periods import Period, month
+from slurm_gpucost.costing.quantity import LINE, Rounding
 from slurm_gpucost.costing.shares import Owning, Share
 
 F = Fraction
@@ -150,6 +151,19 @@ def test_credits_are_for_no_more_hours_than_were_left_unused() -> None:
     # Rounding of attempts can bill more hours than there are: 11,904 where 5,952 were open.
     made = shown([held("bio", 11904)], terms(HALF))
     assert made["physics"][-1] == ("guests", "", -2976, "0.5000")
+
+
+def test_an_owner_can_get_more_than_he_pays() -> None:
+    # bio used all 5,952 hours, half of them the owner's: 1,488 - 2,976, and a tenth of tax on that
+    taxed = Holder(AccountClass("lab", tax=F(1, 10)))
+    made = invoices([held("bio", 5952)], terms(replace(HALF, guests_pay_owner=F(1)), holder=lambda *_: taxed))
+    assert [(one["net_total"], one["total"]) for one in made] == [("5952.00", "6547.20"), ("-1488.00", "-1636.80")]
+
+
+def test_what_rounding_bills_is_covered_too() -> None:
+    hours = terms(HALF, rounding=Rounding(LINE, HOUR))
+    made = shown([held("physics", "999.5")], hours)["physics"]
+    assert [(kind, quantity) for kind, _, quantity, _ in made] == [("usage", 1000), ("covered", -1000), ("share", 2976)]
 
 
 def test_a_price_that_changes_and_a_share_that_begins_within_the_month() -> None:

@@ -160,6 +160,59 @@ def test_a_line_of_an_owner_that_is_gone_or_another_is_found(
         assert {one["what"] for one in audit(settings, queries, MONTH, OVER, made)["differences"]} == {named}
 
 
+ALL = """
+[billing]
+rounding = "line"
+rounding_step_seconds = 3600
+[[free]]
+name = "start-up"
+gpu_hours = 100
+[classes.partner]
+surcharge = 0.25
+tax = 0.19
+[[accounts]]
+name = "astro"
+class = "partner"
+[[accounts]]
+name = "bio"
+class = "partner"
+"""
+
+
+def test_all_of_it_together_balances(tmp_path: Path) -> None:
+    """Two owners, prices that change, a share that begins within the month, free hours, surcharges, tax, rounding."""
+    bio = '[[pools.main.shares]]\naccount = "bio"\ndevices = "1.5"\nfrom = 2026-10-12\nguests_pay_owner = 1\n'
+    rows = [
+        job(700, 4, 1, account="physics"), job(701, 3, 2, account="astro", user="eve"),
+        job(333, 2, 3, account="bio", user="ben"), job(77, 1, 4, account="bio", user="ben", state="NODE_FAIL"),
+        job(650, 1, 5, account="chem", user="cem"),
+    ]  # fmt: skip
+    settings = site(tmp_path, rows, SITE + bio + ALL)
+    with open_ledger(settings.ledger) as ledger:
+        publish(settings, ledger, datetime.fromisoformat("2026-10-07T13"), WHO, "", OVER)
+        dear = load(settings.path, ["pools.main.yearly_costs.staff = 40000"])
+        publish(dear, ledger, datetime.fromisoformat("2026-10-20"), WHO, "", OVER)
+    with open_queries(settings) as queries:
+        made = bill(settings, queries, MONTH)
+        assert audit(settings, queries, MONTH, OVER)["differences"] == []
+    kinds = {one["account"]: {line["item"] for line in one["lines"]} for one in made}
+    assert kinds == {
+        "astro": {"usage", "covered", "free", "surcharge"},
+        "bio": {"usage", "waived", "covered", "share", "guests"},
+        "chem": {"usage", "free"},
+        "physics": {"usage", "covered", "free", "share"},
+    }
+    used = {line["user"]: Fraction(0) for one in made for line in one["lines"] if line["item"] == "covered"}
+    for one in made:
+        for line in one["lines"]:
+            if line["item"] == "covered":
+                used[line["user"]] -= Fraction(line["gpu_hours"])
+    # ann and eve used 2,800 and 2,103 hours of 2,976 by the same part, up to the sixth decimals; ben's 666 of 1.5 x 480
+    part = Fraction(2976, 2800 + 2103)
+    assert abs(used["ann"] - 2800 * part) < Fraction(1, 10**5) > abs(used["eve"] - 2103 * part)
+    assert used["ben"] == 666
+
+
 def test_an_owner_who_used_nothing_has_an_invoice(tmp_path: Path) -> None:
     settings = site(tmp_path, [])
     with open_queries(settings) as queries:
