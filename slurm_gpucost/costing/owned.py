@@ -117,20 +117,19 @@ def guests(lines: Lines, hours: Iterable[Hours], owning: Owning, parts: Parts) -
     """
     by_sku: defaultdict[str, list[Hours]] = defaultdict(list)
     for one in hours:
-        by_sku[one.share.sku].append(one)
+        if one.owned:
+            by_sku[one.share.sku].append(one)
     for sku, those in by_sku.items():
-        paid: defaultdict[str, dict[LineKey, Fraction]] = defaultdict(dict)
-        for (_, account), found in lines.items():
-            for what, device_ms in left_to_pay(found).items():
-                if what.sku == sku:
-                    at = what._replace(user="")
-                    paid[account][at] = paid[account].get(at, NIL) + device_ms
+        paid = _paid(lines, sku)
         length = sum(part.period.end_ms - part.period.start_ms for part in _of_pool(those[0].share.pool, parts))
         open_to_all = open_ms(Fraction(owning.devices[sku] * length), those)
+        own: defaultdict[str, set[str]] = defaultdict(set)
+        for one in those:
+            own[one.share.account] |= one.share.everyone
         for one in those:
             theirs: defaultdict[LineKey, Fraction] = defaultdict(Fraction)
-            for account in paid.keys() - one.share.everyone:
-                for at, device_ms in paid[account].items():
+            for (account, at), device_ms in paid.items():
+                if account not in own[one.share.account]:
                     theirs[at] += device_ms
             over = max(open_to_all, sum(theirs.values(), NIL))
             for at, device_ms in theirs.items():
@@ -139,6 +138,16 @@ def guests(lines: Lines, hours: Iterable[Hours], owning: Owning, parts: Parts) -
                     decimal = exact_decimal(price, PRICE_DECIMALS)
                     where = _whose(owning, one.share, at.start_ms, GUEST, decimal)
                     yield Entry(*where, -device_ms * one.unused / over)
+
+
+def _paid(lines: Lines, sku: str) -> dict[tuple[str, LineKey], Fraction]:
+    """By account and price: the hours of a SKU that are left to pay."""
+    sums: defaultdict[tuple[str, LineKey], Fraction] = defaultdict(Fraction)
+    for (_, account), found in lines.items():
+        for what, device_ms in left_to_pay(found).items():
+            if what.sku == sku:
+                sums[account, what._replace(user="")] += device_ms
+    return sums
 
 
 def _of_pool(pool: str, parts: Parts) -> list[Priced]:

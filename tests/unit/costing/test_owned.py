@@ -206,6 +206,19 @@ def test_where_one_share_follows_another_the_earlier_one_is_used_first() -> None
     }
 
 
+def test_an_owner_is_no_guest_of_his_own_in_another_share() -> None:
+    # 1 device until the 11th, unused: 240 hours. 2 from then on, 1,008 hours, of which astro uses all, and 100 beyond:
+    # that is the owner's own use, and the old share gets nothing for it; of bio's 5,000 hours it gets its part of the
+    # 240 + 8 x 744 - 1,248 that were open.
+    first = replace(HALF, until=date(2026, 10, 11), devices=F(1), accounts=())
+    then = replace(HALF, from_=date(2026, 10, 11), devices=F(2), accounts=("astro",))
+    assert [kind for kind, *_ in shown([held("astro", 1108)], terms(first, then))["physics"]] == ["share", "share"]
+    made = shown([held("astro", 1108), held("bio", 1236)], terms(first, then))
+    assert made["physics"][-1] == ("guests", "", -60, "0.5000")
+    gone = replace(first, from_=date(2025, 1, 1), until=date(2026, 1, 1), accounts=("bio",))
+    assert shown([held("bio", 2976)], terms(HALF, gone))["physics"][-1][0] == "guests", "long ago one of the owner's"
+
+
 ACCOUNTS = ("physics", "astro", "bio", "chem")
 CHARGES = st.lists(
     st.builds(

@@ -43,6 +43,10 @@ def test_owners_carry_what_they_left_unused_and_the_institution_the_rest() -> No
     assert _plain(made) == (10, {"ann": F("37.5"), "bob": 10, "lab": 15}, F("37.5"))
     made = shown(F(100), F(10), {}, OWNERS, unused, F(10))
     assert _plain(made) == (None, {"lab": 20, "ann": 10}, 70)
+    for carrier in (INSTITUTION, USERS):
+        assert shown(F(100), F(10), {"ann": F(4)}, carrier, unused, F(8)) == shown(
+            F(100), F(10), {"ann": F(4)}, carrier
+        )
     assert shown(F(100), F(10), {"ann": F(4)}, OWNERS) == shown(F(100), F(10), {"ann": F(4)}, INSTITUTION)
 
 
