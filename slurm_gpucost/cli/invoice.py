@@ -44,7 +44,7 @@ def invoice(
     rates.period_in(month, found.settings.timezone)
     with open_queries(found.settings, found.ledger) as queries:
         made = bill.bill(found.settings, queries, month, account, user)
-        if not made:  # an account can owe for a reservation alone
+        if not made:  # an account can owe for a share or a reservation alone
             names.check(queries, [account] if account else None, [user] if user else None)
         remarks = _remarks(found, queries, month, account, user)
     for remark in remarks:

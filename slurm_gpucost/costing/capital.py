@@ -58,6 +58,8 @@ class Asset:
     """``expense``: what is left of the base is charged on the day of retirement, as a loss in the year in which it
     occurs (2 CFR 200.443(a)); if the sale brings something else than the residual, the difference is a cost item.
     ``stop``: nobody is charged any more (UW-Madison Procedure 403.A, Schedule VIII, has it so)."""
+    owner: str = ""
+    """The account that bought it; '': the institution did."""
 
     def __post_init__(self) -> None:
         keep_exact(self, "price", "life_years", "residual", "federal_share")

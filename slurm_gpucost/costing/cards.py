@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -27,6 +27,8 @@ class Card:
     """2: these prices bear no energy, which is billed as measured."""
     tres: Prices | None = None
     """By which attempts of the pool are billed instead."""
+    operating: Mapping[str, Decimal] = field(default_factory=dict)
+    """What operating a device costs an hour, by SKU; of those that had shares when it was published."""
 
 
 class Segment(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 
 from slurm_gpucost.costing.accounts import Holder
 from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
+from slurm_gpucost.costing.billed import lines_of
 from slurm_gpucost.costing.energy import GRAMS_PER_KG
 from slurm_gpucost.costing.exact import number_text
 from slurm_gpucost.costing.lines import (
@@ -26,7 +27,6 @@ from slurm_gpucost.costing.lines import (
     amount,
     is_energy,
     is_tres,
-    lines_of,
 )
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.costing.tres_bill import unit_of

@@ -1,19 +1,18 @@
-"""Charges -> lines of invoices: added up, rounded where lines are, less what is free, with surcharges. Pure, exact."""
+"""What lines of invoices are: what they are for, their kinds and units, and what all invoices of a run share. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from slurm_gpucost.costing.accounts import Holder
-from slurm_gpucost.costing.exact import exact_decimal
-from slurm_gpucost.costing.free import Free, used
-from slurm_gpucost.costing.free import Line as FreeLine
+from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.periods import Period
-from slurm_gpucost.costing.quantity import Rounding, line_ms
+from slurm_gpucost.costing.quantity import Rounding
+from slurm_gpucost.costing.shares import Owning
 from slurm_gpucost.costing.tres import Prices
 from slurm_gpucost.domain.units import HOUR_MS
 
@@ -23,6 +22,9 @@ RESERVED = "reserved"
 """Kinds of lines: what is billed of held time; of blocked time; what is not, a line at price 0; what an allotment takes
 off; what the account's class puts on top of what is then left, or takes off it; what is billed of time that a
 reservation kept and nobody held, of no user: an allotment pays nothing of it."""
+SHARE, COVERED, GUEST = "share", "covered", "guests"
+"""Kinds of lines of owners: what operating their devices costs; what of their use those cover; what of guests' pay is
+theirs."""
 ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY = "energy", "host_energy", "imputed_energy", "waived_energy"
 ENERGY_SURCHARGE = "energy_surcharge"
 """Kinds of lines of energy, in kWh at the site's meter: as the devices' counters say; of their hosts, as stated; of
@@ -31,7 +33,7 @@ TRES, WAIVED_TRES, TRES_SURCHARGE = "tres", "waived_tres", "tres_surcharge"
 """Kinds of lines of what is priced per TRES, in unit-hours: what is billed; what is not, at price 0; and what the
 account's class adds. The SKU of these lines is the TRES."""
 UNITS = {
-    **dict.fromkeys((USAGE, BLOCKED, RESERVED, WAIVED, FREE, SURCHARGE), HOUR_MS),
+    **dict.fromkeys((USAGE, BLOCKED, RESERVED, WAIVED, FREE, SURCHARGE, SHARE, COVERED, GUEST), HOUR_MS),
     **dict.fromkeys((TRES, WAIVED_TRES, TRES_SURCHARGE), HOUR_MS),
     **dict.fromkeys((ENERGY, HOST_ENERGY, IMPUTED_ENERGY, WAIVED_ENERGY, ENERGY_SURCHARGE), 1),
 }
@@ -41,6 +43,9 @@ SURCHARGES = (SURCHARGE, ENERGY_SURCHARGE, TRES_SURCHARGE)
 NIL = Fraction(0)
 NO_ONE = Holder()
 NO_ROUNDING = Rounding()
+NO_SHARES = Owning()
+Owner = tuple[str, str]
+"""Cluster and account."""
 Allotments = Callable[[str, str], Sequence[Free]]
 """(cluster, account) -> what it need not pay in the period, in the order in which that is used up."""
 
@@ -98,8 +103,7 @@ class Told(NamedTuple):
         return Told(self.kwh + other.kwh, sum(grams, NIL) if grams else None, self.measured_kwh + other.measured_kwh)
 
 
-Lines = Mapping[tuple[str, str], Mapping[LineKey, Line]]
-"""By (cluster, account)."""
+Lines = Mapping[Owner, Mapping[LineKey, Line]]
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class Priced:
     """2: they bear no energy, which is billed as measured."""
     tres: Prices | None = None
     """By which attempts of the pool are billed instead of by its prices per GPU-hour."""
+    operating: Mapping[str, Decimal] = field(default_factory=dict)
+    """What operating a device costs an hour, posted, by SKU; only of those with shares."""
 
 
 @dataclass(frozen=True)
@@ -133,61 +139,22 @@ class Terms:
     """Pools that state what a kWh emits."""
     told: Mapping[tuple[str, str, str], Told] = field(default_factory=dict)
     """Energy of jobs, by cluster, account and user."""
-
-
-def lines_of(charges: Iterable[Charge], terms: Terms) -> dict[tuple[str, str], dict[LineKey, Line]]:
-    """Charges added up to lines by (cluster, account), rounded where lines are; lines of nothing are left out.
-
-    Give all charges of the period, for an allotment reaches over all pools.
-    """
-    sums: dict[tuple[str, str], dict[LineKey, Line]] = {}
-    for one in charges:
-        lines = sums.setdefault((one.cluster, one.account), {})
-        quantity, held, grams = lines.get(one.key, (NIL, NIL, NIL))
-        lines[one.key] = Line(quantity + one.quantity, held + one.held, grams + one.grams)
-    found: dict[tuple[str, str], dict[LineKey, Line]] = {}
-    for owner in sorted(sums):
-        for key, line in sorted(sums[owner].items()):
-            billed = line_ms(line.quantity, terms.rounding) if key.kind == USAGE else line.quantity
-            if billed:
-                found.setdefault(owner, {})[key] = Line(billed, line.held, line.grams)
-    for owner, lines in found.items():
-        lines |= _free(lines, terms.free(*owner))
-        lines |= _surcharge(lines, terms.holder(*owner))
-    return found
-
-
-def _free(lines: Mapping[LineKey, Line], allotments: Sequence[Free]) -> Iterator[tuple[LineKey, Line]]:
-    owed = [
-        FreeLine(key, key.user, key.sku, line.quantity, Fraction(key.unit_price))
-        for key, line in lines.items()
-        if key.kind in (USAGE, BLOCKED)
-    ]
-    sums: dict[LineKey, Fraction] = {}
-    for one in used(owed, allotments) if allotments else ():
-        key = one.key._replace(kind=FREE, rule=one.free)
-        sums[key] = sums.get(key, NIL) + one.device_ms
-    for key in sorted(sums):
-        yield key, Line(-sums[key], NIL)
-
-
-def _surcharge(lines: Mapping[LineKey, Line], holder: Holder) -> Iterator[tuple[LineKey, Line]]:
-    """A line beside what each user owes for a SKU at a price: the hours left to pay, at the part of the price."""
-    sums: dict[LineKey, Fraction] = {}
-    for key, line in lines.items() if holder.of.surcharge else ():
-        if key.unit_price:
-            price = exact_decimal(Fraction(key.unit_price) * holder.of.surcharge, PRICE_DECIMALS)
-            kind = ENERGY_SURCHARGE if is_energy(key.kind) else TRES_SURCHARGE if is_tres(key.kind) else SURCHARGE
-            on_top = key._replace(kind=kind, rule=holder.of.rule, unit_price=price)
-            sums[on_top] = sums.get(on_top, NIL) + line.quantity
-    for key in sorted(sums):
-        if sums[key]:
-            yield key, Line(sums[key], NIL)
+    owning: Owning = NO_SHARES
 
 
 def amount(key: LineKey, quantity: Fraction) -> Fraction:
     """What a quantity of a line costs, exact."""
     return quantity * Fraction(key.unit_price) / UNITS[key.kind]
+
+
+def left_to_pay(lines: Mapping[LineKey, Line]) -> dict[LineKey, Fraction]:
+    """The device-ms that are billed and neither covered nor free, by user, SKU and price."""
+    sums: dict[LineKey, Fraction] = {}
+    for key, line in lines.items():
+        if key.kind in (USAGE, BLOCKED, COVERED, FREE):
+            what = key._replace(kind=USAGE, rule="")
+            sums[what] = sums.get(what, NIL) + line.quantity
+    return sums
 
 
 def is_energy(kind: str) -> bool:

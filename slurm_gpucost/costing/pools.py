@@ -16,6 +16,7 @@ from slurm_gpucost.costing.interest import interest
 from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.costing.register import Capital, charge
+from slurm_gpucost.costing.shares import Share
 from slurm_gpucost.costing.spans import add_months, years_at
 from slurm_gpucost.costing.split import KEYS, shares
 from slurm_gpucost.costing.tariff import Tariff
@@ -71,8 +72,11 @@ class PoolCosts:
     """1: the price of an hour bears energy at rated power; 2: it bears none, for energy is billed as measured."""
     later_pue: tuple[tuple[date, Fraction], ...] = ()
     """PUEs that hold from a local day on, in order; ``pue`` holds until the first of them."""
+    shares: tuple[Share, ...] = ()
+    """The devices that accounts own."""
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
-    """Of assets by ``asset:TAG``, of ``item:NAME`` and ``interest:NAME``, and of the ``tariff``."""
+    """Of assets by ``asset:TAG``, of ``item:NAME`` and ``interest:NAME``, of the ``tariff``, and of a SKU's
+    ``shares:SKU``."""
 
     def of(self, sku: str) -> Devices:
         """The devices of a SKU of this pool."""
@@ -89,6 +93,8 @@ class Part(NamedTuple):
     by_months: bool
     """Every month bears the same, whatever its length; else every day of a year."""
     note: str = ""
+    capital: bool = False
+    """Depreciation, capital recovery or interest, which operating the devices does not cost."""
 
 
 def yearly(costs: PoolCosts, sku: str, first_day: date) -> Iterator[Part]:
@@ -132,7 +138,8 @@ def _of_items(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Pa
             f" to {paid.lender}" if paid.lender else ""
         )
         where = costs.sources.get(f"interest:{paid.name}", ())
-        yield Part(f"Interest: {paid.name}", told + how, interest([paid], start, end) * share, where, by_months=False)
+        amount = interest([paid], start, end) * share
+        yield Part(f"Interest: {paid.name}", told + how, amount, where, by_months=False, capital=True)
     for item in costs.items:
         share, how = _share(costs, sku, item.key, item.name)
         where = costs.sources.get(f"item:{item.name}", ())
@@ -203,9 +210,12 @@ def _of_asset(costs: PoolCosts, asset: Asset, sku: str, start: date, end: date) 
         told += f", capital recovery at {number_text(costs.capital.recovery_rate)}"
     label = "Depreciation" if asset.tag == sku else f"Depreciation of {asset.tag}"
     note = ""
-    if start >= over:
+    if asset.owner:
+        told = f"{number_text(asset.price)}, bought by {asset.owner}: no depreciation"
+    elif start >= over:
         note = f"{asset.tag} is written off since {over}: the rate bears no depreciation of it any more"
-    return Part(label, told, amount, costs.sources.get(f"asset:{asset.tag}", ()), asset.convention == "monthly", note)
+    where = costs.sources.get(f"asset:{asset.tag}", ())
+    return Part(label, told, amount, where, asset.convention == "monthly", note, capital=True)
 
 
 def _share(costs: PoolCosts, sku: str, key: str, item: str = "") -> tuple[Fraction, str]:

@@ -3,7 +3,8 @@
     rate = annual cost / GPU-hours: annual capacity x planned utilization, or as the pool declares
 
 The annual cost is a year's at the pace of the month in which the rate begins. A year has 8760 hours here, always, so
-February is not dearer than March.
+February is not dearer than March. Where accounts own devices, both are those of the institution's devices: see
+:mod:`slurm_gpucost.costing.operating`.
 """
 
 from __future__ import annotations
@@ -13,22 +14,10 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
+from slurm_gpucost.costing.operating import Borne, borne
 from slurm_gpucost.costing.pools import Devices, PoolCosts, Source, machines_kwh, means, pues, yearly
+from slurm_gpucost.costing.steps import HOURS_PER_YEAR, POSTED_DECIMALS, Step
 from slurm_gpucost.domain.units import decimal_text, to_decimal
-
-HOURS_PER_YEAR = 8760
-POSTED_DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class Step:
-    """One line of a derivation."""
-
-    label: str
-    formula: str
-    value: Fraction
-    unit: str
-    sources: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,15 +28,18 @@ class Derivation:
     sku: str
     steps: tuple[Step, ...]
     annual_cost: Fraction
+    """A year's cost that the rate bears: where accounts own devices, without what they pay."""
     capacity_hours: Fraction
-    """A year's GPU-hours of all devices."""
+    """A year's GPU-hours of the devices that it is spread over."""
     rate: Fraction
     posted: Decimal
     notes: tuple[str, ...] = ()
+    operating: Decimal | None = None
+    """What owners pay for a device-hour, posted; None: the SKU has no shares."""
 
 
-def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Derivation:
-    """The rate of a SKU of the pool from ``first_day`` on."""
+def derive(costs: PoolCosts, sku: str, first_day: date, currency: str, owned_on: date | None = None) -> Derivation:
+    """The rate of a SKU of the pool from ``first_day`` on, with the shares that hold then, or on another day."""
     devices = costs.of(sku)
     key = f"pools.{costs.pool}.skus.{sku}"
     year = f"{currency}/year"
@@ -55,18 +47,20 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
     found = list(yearly(costs, sku, first_day))
     energy, drawn = _energy(costs, sku, first_day, year)
     annual = sum((part.amount for part in found), Fraction(0)) + energy
-    capacity = Fraction(devices.count * HOURS_PER_YEAR)
-    hours, spread = _hours(costs, devices, capacity)
-    rate = annual / hours
+    bears = borne(costs, sku, owned_on or first_day, annual, (part.amount for part in found if part.capital), currency)
+    capacity = bears.devices * HOURS_PER_YEAR
+    hours, spread = _hours(costs, devices, bears, capacity)
+    rate = bears.cost / hours
     posted = to_decimal(rate, POSTED_DECIMALS)
     steps = [
         Step("Devices", "devices", Fraction(devices.count), "devices", (count,)),
         *(Step(part.label, part.formula, part.amount, year, part.sources) for part in found),
         *drawn,
         Step("Annual cost", "sum of the above", annual, year),
-        Step("Annual capacity", f"devices x {HOURS_PER_YEAR} h", capacity, "GPU-hours/year", (count,)),
+        *bears.steps,
+        Step("Annual capacity", f"{_whose(devices, bears)} x {HOURS_PER_YEAR} h", capacity, "GPU-hours/year", (count,)),
         *spread,
-        Step("Rate", f"annual cost / {costs.denominator} GPU-hours", rate, f"{currency}/GPU-hour"),
+        Step("Rate", f"{bears.name} / {costs.denominator} GPU-hours", rate, f"{currency}/GPU-hour"),
         Step(
             "Posted price",
             f"rounded half up to {POSTED_DECIMALS} decimals",
@@ -74,22 +68,31 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str) -> Deriva
             f"{currency}/GPU-hour",
         ),
     ]
-    notes = tuple(part.note for part in found if part.note)
+    notes = tuple(part.note for part in found if part.note) + bears.notes
     if costs.rate_parts == 2:
         notes += ("energy is not in this price: it is billed beside it, by the kWh, as measured",)
-    return Derivation(costs.pool, sku, tuple(steps), annual, capacity, rate, posted, notes)
+    return Derivation(
+        costs.pool, sku, tuple(steps), bears.cost, capacity, rate, posted, notes, bears.operating
+    )  # fmt: skip
 
 
-def _hours(costs: PoolCosts, devices: Devices, capacity: Fraction) -> tuple[Fraction, list[Step]]:
+def _whose(devices: Devices, bears: Borne) -> str:
+    return "devices" if bears.devices == devices.count else "(devices - owned devices)"
+
+
+def _hours(costs: PoolCosts, devices: Devices, bears: Borne, capacity: Fraction) -> tuple[Fraction, list[Step]]:
     """The hours that the cost is spread over, and the step that says which. Raises ValueError where there are none."""
     pool, unit = f"pools.{costs.pool}", "GPU-hours/year"
     declared = Source(f"{pool}.denominator")
     if costs.denominator == "capacity":
         hours, told = capacity, Step("Capacity GPU-hours", "annual capacity: all of it", capacity, unit, (declared,))
     elif costs.denominator == "budgeted":
-        hours = devices.budgeted_hours or Fraction(0)
+        hours = (devices.budgeted_hours or Fraction(0)) * bears.devices / devices.count
         where = (declared, Source(f"{pool}.skus.{devices.sku}.budgeted_hours"))
-        told = Step("Budgeted GPU-hours", "budgeted_hours", hours, unit, where)
+        formula = "budgeted_hours"
+        if bears.devices != devices.count:
+            formula += f" x {_whose(devices, bears)} / devices"
+        told = Step("Budgeted GPU-hours", formula, hours, unit, where)
     else:
         hours = capacity * costs.planned_utilization
         formula = "annual capacity x planned_utilization"

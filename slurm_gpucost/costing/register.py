@@ -33,7 +33,12 @@ class Capital:
 
 
 def charge(capital: Capital, asset: Asset, start: date, end: date) -> Fraction:
-    """What an asset costs in [start, end), as its pool has it: depreciation or capital recovery, without interest."""
+    """What an asset costs in [start, end), as its pool has it: depreciation or capital recovery, without interest.
+
+    What an owner bought costs the institution nothing.
+    """
+    if asset.owner:
+        return Fraction(0)
     if capital.recovery_rate is None:
         return depreciation(asset, start, end)
     return recovery(asset, capital.recovery_rate, start, end)

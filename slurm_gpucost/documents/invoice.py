@@ -19,8 +19,8 @@ FIELDS = (
     "kwh", "kg_co2e",
 )  # fmt: skip
 """Columns of the CSV: one row a line, with what its invoice says before it."""
-NOBODY = "(reservation)"
-"""Shown for the user of what a reservation kept: nobody used it."""
+RESERVATION, OWNER = "(reservation)", "(owner)"
+"""Shown for the user of what nobody used: what a reservation kept, and what an account owns."""
 _OF_TRES = ("unit_hours", "unit")
 """Further ones, where a line is priced per TRES."""
 _LINES = [
@@ -49,7 +49,9 @@ _PROVISIONAL = (
 
 def user_of(line: Row) -> str:
     """Whose a line is, as people are told it."""
-    return str(line["user"]) or ("" if line["item"] in ("usage", "blocked") else NOBODY)
+    if line["user"] or line["item"] in ("usage", "blocked"):
+        return str(line["user"])
+    return OWNER if line["item"] in ("share", "guests") else RESERVATION
 
 
 def _rule(line: Row) -> str:

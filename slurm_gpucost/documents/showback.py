@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slurm_gpucost.documents.invoice import NOBODY
 from slurm_gpucost.documents.table import Column, Row, table
 from slurm_gpucost.documents.terminal import safe
 
 _HOLDERS = [
     Column("Cluster", lambda row: str(row["cluster"]), 9),
     Column("Account", lambda row: str(row["account"]), 15),
-    Column("User", lambda row: str(row["user"]) or NOBODY, 9),
+    Column("User", lambda row: str(row["user"]) or "(account)", 9),
     Column("GPU-hours", lambda row: str(row["gpu_hours"]), 14, number=True),
     Column("Cost", lambda row: str(row["cost"]), 14, number=True),
 ]

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from slurm_gpucost.costing.billed import lines_of
 from slurm_gpucost.costing.conservation import NIL, Balance, Line, Time, Use, balance
 from slurm_gpucost.costing.invoices import invoices_of
-from slurm_gpucost.costing.lines import SURCHARGES, LineKey, Lines, Priced, amount, lines_of
+from slurm_gpucost.costing.lines import SURCHARGES, LineKey, Lines, Priced, amount
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger import changes

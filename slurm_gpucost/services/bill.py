@@ -15,11 +15,11 @@ from slurm_gpucost.costing.lines import BLOCKED, RESERVED, USAGE, WAIVED, Charge
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 from slurm_gpucost.ledger.queries import Rows
-from slurm_gpucost.services import accounts, energy, places, tres
+from slurm_gpucost.services import accounts, energy, places, rates, tres
 from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.quantities import Held, device_ms, held, place_of
 from slurm_gpucost.services.queries import Queries
-from slurm_gpucost.services.rates import period_in, priced_segments, published
+from slurm_gpucost.services.rates import period_in, published
 from slurm_gpucost.services.reserved import reserved_time
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.catalogue import minor_unit
@@ -66,6 +66,7 @@ def terms_of(settings: Settings, queries: Queries, parts: Mapping[tuple[str, int
     emits = frozenset(pool.name for pool in settings.pools if pool.energy.emission)
     return Terms(
         settings.currency, minor_unit(settings.currency), parts, period, settings.billing.rounding, free, of, emits,
+        owning=settings.owning,
     )  # fmt: skip
 
 
@@ -73,14 +74,9 @@ def priced_parts(settings: Settings, queries: Queries, month: str) -> dict[tuple
     """The month of each pool in its own zone, cut where its prices change, by pool and beginning."""
     cards = published(queries)
     return {
-        (pool.name, part.period.start_ms): Priced(
-            part.period,
-            prices,
-            part.card.rate_parts if part.card else pool.energy.parts,
-            part.card.tres if part.card else pool.tres,
-        )
+        (pool.name, part.period.start_ms): part
         for pool in settings.pools
-        for part, prices in priced_segments(settings, cards, pool, month)
+        for part in rates.priced_parts(settings, cards, pool, month)
     }
 
 

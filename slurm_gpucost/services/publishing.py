@@ -58,7 +58,8 @@ def publish(
         record(db, settings, who, why, now_ms)
         rows: list[dict[str, Any]] = []
         for one, at_ms in begins:
-            made, inputs = derived(settings, one, effective.strftime("%Y-%m")), inputs_of(one)
+            made = derived(settings, one, effective.strftime("%Y-%m"), effective.date())
+            inputs = inputs_of(one)
             rows += _card(settings, one, published.get(one.name, []), made, at_ms)
             told = {"pool": one.name, "effective": iso(at_ms, one.timezone), "inputs": inputs}
             told["prices"] = {d.sku: str(d.posted) for d in made}

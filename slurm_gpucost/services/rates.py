@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from slurm_gpucost.costing.cards import Card, Segment, card_at, segments
+from slurm_gpucost.costing.cards import Card, card_at, segments
+from slurm_gpucost.costing.lines import Priced
 from slurm_gpucost.costing.periods import Period, iso, midnight, month_at
 from slurm_gpucost.costing.periods import month as month_of
 from slurm_gpucost.costing.pools import energy_cost, parts
@@ -28,19 +29,23 @@ Cards = Mapping[str, list[Card]]
 def cards_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Card]]:
     """The cards in the rows of the query ``rates``, which are in order of pool and time."""
     prices: dict[tuple[str, int], dict[str, Decimal]] = {}
+    operating: dict[tuple[str, int], dict[str, Decimal]] = {}
     found: dict[str, list[Card]] = {}
     for row in rows:
         key = (row["pool"], row["effective_ms"])
+        said = json.loads(row["derivation"])
         if key not in prices:
-            prices[key] = {}
-            said = json.loads(row["derivation"])
+            prices[key], operating[key] = {}, {}
             rate_parts = int(said["inputs"].get(f"pools.{row['pool']}.rate_parts", 1))
             tres = thawed(said["tres"]) if "tres" in said else None
             card = Card(
-                row["pool"], row["version"], row["effective_ms"], row["currency"], prices[key], rate_parts, tres
-            )
+                row["pool"], row["version"], row["effective_ms"], row["currency"], prices[key], rate_parts, tres,
+                operating[key],
+            )  # fmt: skip
             found.setdefault(row["pool"], []).append(card)
         prices[key][row["sku"]] = Decimal(row["unit_price"])
+        if "operating_price" in said:
+            operating[key][row["sku"]] = Decimal(said["operating_price"])
     return found
 
 
@@ -73,11 +78,14 @@ def derivations(settings: Settings, month: str) -> list[Derivation]:
     return [d for pool in settings.pools for d in derived(settings, pool, month)]
 
 
-def derived(settings: Settings, pool: Pool, month: str) -> list[Derivation]:
-    """The derivation of every SKU's rate of a pool for a month from the config. Raises ConfigError."""
+def derived(settings: Settings, pool: Pool, month: str, owned_on: date | None = None) -> list[Derivation]:
+    """The derivation of every SKU's rate of a pool for a month from the config. Raises ConfigError.
+
+    ``owned_on``: the day whose shares count; else the first of the month.
+    """
     first_day = day_of(period_in(month, pool.timezone).start_ms, pool)
     try:
-        return [derive(pool.costs, sku.name, first_day, settings.currency) for sku in pool.skus]
+        return [derive(pool.costs, sku.name, first_day, settings.currency, owned_on) for sku in pool.skus]
     except ValueError as error:  # a time before the tariff's first price
         raise ConfigError(f"{settings.path}: pools.{pool.name}.tariff: {error}") from None
 
@@ -107,16 +115,20 @@ def period_costs(pool: Pool, period: Period, energy_costs: Mapping[str, Fraction
     return found
 
 
-def priced_segments(
-    settings: Settings, cards: Cards, pool: Pool, month: str
-) -> list[tuple[Segment, dict[str, Decimal]]]:
+def priced_parts(settings: Settings, cards: Cards, pool: Pool, month: str) -> list[Priced]:
     """The month cut where another card begins to hold, each part with its prices by SKU.
 
     What no card prices has the price that the config gives for the month.
     """
-    posted = {d.sku: d.posted for d in derived(settings, pool, month)}
-    parts = segments(cards.get(pool.name, []), period_in(month, pool.timezone))
-    return [(part, {**posted, **(part.card.prices if part.card else {})}) for part in parts]
+    made = derived(settings, pool, month)
+    posted = {d.sku: d.posted for d in made}
+    operating = {d.sku: d.operating for d in made if d.operating is not None}
+    return [
+        Priced(period, {**posted, **card.prices}, card.rate_parts, card.tres, {**operating, **card.operating})
+        if card
+        else Priced(period, posted, pool.energy.parts, pool.tres, operating)
+        for period, card in segments(cards.get(pool.name, []), period_in(month, pool.timezone))
+    ]
 
 
 def tres_spans(settings: Settings, cards: Cards, start_ms: int, end_ms: int) -> dict[str, list[tuple[int, int]]]:
@@ -185,6 +197,7 @@ def derivation_row(settings: Settings, d: Derivation) -> dict[str, Any]:
         "currency": settings.currency,
         "unit_price": str(d.posted),
         "rate_exact": f"{d.rate.numerator}/{d.rate.denominator}",
+        **({} if d.operating is None else {"operating_price": str(d.operating)}),
         "steps": [
             {
                 "label": s.label,

@@ -7,8 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing.allotment import largest_remainder, round_half_up
+from slurm_gpucost.costing.free import Line as Use
 from slurm_gpucost.costing.invoices import money
+from slurm_gpucost.costing.owned import open_ms, spread
 from slurm_gpucost.costing.periods import Period
+from slurm_gpucost.costing.shares import owned_ms
 from slurm_gpucost.costing.showback import Shown, shown
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.domain.units import HOUR_MS, decimal_text
@@ -25,7 +28,8 @@ Holder = tuple[str, str, str]
 
 def showback(settings: Settings, queries: Queries, month: str, now_ms: int) -> list[dict[str, Any]]:
     """By pool and SKU: ``cost``, ``gpu_hours`` held, ``cost_per_gpu_hour`` (None: nobody held any), ``idle_cost`` that
-    the institution carries, and ``holders``, whose costs add up with it to the cost. Waived time counts as held.
+    the institution carries, and ``holders``, whose costs add up with it to the cost. Waived time counts as held. Where
+    owners carry idle cost theirs is a holder without user.
 
     Raises UsageError for a month that the accounting was not asked about to its end.
     """
@@ -42,9 +46,24 @@ def showback(settings: Settings, queries: Queries, month: str, now_ms: int) -> l
         did = of_skus(settings, queries, *period[:2])
         energy = meter.energy_costs(settings, queries, pool, month, period)
         for sku, cost in period_costs(pool, period, energy).items():
-            made = shown(cost, did[sku]["reported"], held[sku], pool.idle_cost)
+            unused, open_to_all = _unused(settings, pool, sku, period, held[sku])
+            made = shown(cost, did[sku]["reported"], held[sku], pool.idle_cost, unused, open_to_all)
             found.append(_row(settings, pool, sku, period, made, held[sku]))
     return found
+
+
+def _unused(
+    settings: Settings, pool: Pool, sku: str, period: Period, held: dict[Holder, Fraction]
+) -> tuple[dict[Holder, Fraction], Fraction]:
+    """What each owner left unused of his share, and all hours that were open to others; of no user, as on invoices."""
+    owned = {share: owned_ms(share, period) for share in pool.costs.shares if share.sku == sku}
+    uses = (Use((who[:2], who[2]), who[2], sku, time, Fraction(1)) for who, time in held.items())
+    hours = spread(uses, owned) if owned else []
+    unused: defaultdict[Holder, Fraction] = defaultdict(Fraction)
+    for one in hours:
+        unused[settings.cluster, one.share.account, ""] += one.unused
+    existed = Fraction(pool.costs.of(sku).count * (period.end_ms - period.start_ms))
+    return unused, open_ms(existed, hours)
 
 
 def _row(
@@ -71,7 +90,7 @@ def _row(
         "holders": [
             {
                 "cluster": holder[0], "account": holder[1], "user": holder[2],
-                "gpu_hours": decimal_text(held[holder] / HOUR_MS, 6), "cost": money(cents, digits),
+                "gpu_hours": decimal_text(held.get(holder, Fraction(0)) / HOUR_MS, 6), "cost": money(cents, digits),
             }
             for (holder, _), cents in zip(exact, amounts[:-1], strict=True)
         ],

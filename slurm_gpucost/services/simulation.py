@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from slurm_gpucost.costing.rates import POSTED_DECIMALS, Derivation
+from slurm_gpucost.costing.rates import Derivation
+from slurm_gpucost.costing.steps import POSTED_DECIMALS
 from slurm_gpucost.domain.units import decimal_text
 from slurm_gpucost.services.rates import derivations
 from slurm_gpucost.settings import Settings

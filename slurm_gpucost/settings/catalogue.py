@@ -210,7 +210,7 @@ POOL = (
             "The part of the capacity that is planned to be leased, 0 to 1. The cost is spread over it. An assumption."),
     Setting("denominator", "text", text, "planned",
             "The hours that the cost is spread over: `planned` (capacity x planned_utilization), `capacity`, or `budgeted` (the SKUs' budgeted_hours)."),
-    Setting("idle_cost", "text", text, INSTITUTION, "Who carries the cost of idle time in `gpucost showback`: the `institution`, or the `users` in proportion."),
+    Setting("idle_cost", "text", text, INSTITUTION, "Who carries the cost of idle time in `gpucost showback`: the `institution`, the `users` in proportion, or the `owners` of shares what they left unused, and the institution the rest."),
     Setting("split_by", "text", text, "count",
             "How what the SKUs of the pool share is split: by `count` of devices, purchase `price`, rated `power`, budgeted `hours`, or `fixed` percentages."),
     Setting("split_fixed", "table", percentages, None, "The percentages of `fixed` by SKU, 100 in all, like {a100 = 60, h100 = 40}; none if not given."),
@@ -251,6 +251,7 @@ ASSET = (
     Setting("additions", "list of tables", tables, (), "Later additions, each with `date`, `amount` and `federal_share`: borne by what is left of the life."),
     Setting("retired", "date", day, None, "The day that it went out of service before its time; never if not given."),
     Setting("at_retirement", "text", text, "expense", "What is left then: `expense`, charged on that day, or `stop`, charged to nobody."),
+    Setting("owner", "text", text, "", "The account that bought it, so that nobody pays its depreciation; the institution did if not given."),
 )  # fmt: skip
 ADDITION = (
     Setting("date", "date", day, REQUIRED, "The day it was added."),
@@ -291,6 +292,7 @@ SKU = (
             "Rated power of one device with its share of the host, in watts. 400 is an A100 SXM's board power alone."),
     Setting("budgeted_hours", "number", partial(number, low=Decimal(0), above=True), None,
             "GPU-hours a year of all of them that the budget counts on, for `denominator = \"budgeted\"`; none if not given."),
+    Setting("owner", "text", text, None, "The account that bought all of them, so that nobody pays their depreciation; the institution did, or as its assets say, if not given."),
     Setting("shards", "whole number", partial(whole, low=0), 0, "Shards (gres/shard) that make up one device; 0: none."),
 )  # fmt: skip
 YEARLY_COSTS_TEXT = "Further costs of the pool a year, any names; shared among its SKUs by number of devices."

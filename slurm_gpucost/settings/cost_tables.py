@@ -53,13 +53,17 @@ def simple_assets(reader: Reader, pool: str, sku: Sku, month: int, sources: Sour
         if (sku.purchase_price is None) != (sku.purchase_date is None):
             missing = "purchase_date" if sku.purchase_date is None else "purchase_price"
             reader.fault(f"pools.{pool}.skus.{sku.name}.{missing}", "is missing: give both, or list its assets")
+        elif sku.purchase_price is None and sku.owner:
+            why = f"changes nothing without purchase_price: write it at [[pools.{pool}.assets]]"
+            reader.fault(f"pools.{pool}.skus.{sku.name}.owner", why)
         return
-    keys = ("devices", "purchase_price", "residual_value", "life_years", "purchase_date")
+    keys = ["devices", "purchase_price", "residual_value", "life_years", "purchase_date"]
+    keys += ["owner"] if sku.owner else []
     sources[f"asset:{sku.name}"] = tuple(Source(f"pools.{pool}.skus.{sku.name}.{key}") for key in keys)
     residual = min(sku.residual_value or NIL, sku.purchase_price)  # above it is a fault that is named already
     yield Asset(
         sku.name, pool, sku.name, sku.devices, sku.devices * sku.purchase_price, sku.purchase_date, sku.life_years,
-        sku.devices * residual, convention="monthly", fiscal_month=month,
+        sku.devices * residual, convention="monthly", fiscal_month=month, owner=sku.owner or "",
     )  # fmt: skip
 
 

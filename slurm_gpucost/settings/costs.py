@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from fractions import Fraction
 from typing import Any
 
@@ -25,6 +26,7 @@ from slurm_gpucost.settings.cost_tables import (
     yearly_items,
 )
 from slurm_gpucost.settings.model import Sku
+from slurm_gpucost.settings.shares import shares_of
 
 _MISSING = {"fixed": "give split_fixed, or fixed of that cost", "hours": "give the SKUs' budgeted_hours"}
 _ASSET = re.compile(r"\bassets\.(\d+)")
@@ -53,6 +55,7 @@ def costs_of(
         fixed[""] = values["split_fixed"]
     items += items_of_file(reader, prefix, values.get("costs_file"), name, month, sources)
     devices = tuple(Devices(sku.name, sku.devices or 1, sku.nameplate_watts or NIL, sku.budgeted_hours) for sku in skus)
+    tariff = tariff_of(reader, prefix, values, data, sources)
     (_, pue), *later = pue_of(reader, prefix, values.get("pue", Fraction(1)))
     costs = PoolCosts(
         pool=name,
@@ -61,7 +64,7 @@ def costs_of(
         items=tuple(items),
         pue=pue,
         later_pue=tuple(later),
-        tariff=tariff_of(reader, prefix, values, data, sources),
+        tariff=tariff,
         zone=values["timezone"],
         planned_utilization=values.get("planned_utilization", NIL),
         denominator=values.get("denominator", "planned"),
@@ -70,6 +73,7 @@ def costs_of(
         fixed=fixed,
         fiscal_month=month,
         rate_parts=values.get("rate_parts", 1),
+        shares=shares_of(reader, name, data, skus, tariff.versions[0].since if tariff.versions else date.min, sources),
         sources=sources,
     )
     _check(reader, prefix, costs, skus)

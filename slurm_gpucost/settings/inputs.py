@@ -16,6 +16,7 @@ from slurm_gpucost.costing.exact import number_text
 from slurm_gpucost.costing.interest import Interest
 from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.periods import iso
+from slurm_gpucost.costing.shares import Share
 from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.costing.tres import Prices
 from slurm_gpucost.domain.units import OPEN_END_MS
@@ -55,6 +56,8 @@ def inputs_of(pool: Pool) -> dict[str, str]:
             found |= _fields(f"{prefix}.assets.{asset.tag}", asset)
     for item in costs.items:
         found |= _fields(f"{prefix}.costs.{item.name}", item)
+    for share in costs.shares:
+        found[f"{prefix}.shares.{share.sku}.{share.account}.{share.from_}"] = _share(share)
     for paid in costs.capital.interest:
         found |= _fields(f"{prefix}.interest.{paid.name}", paid)
     return {key: _text(value) for key, value in found.items() if value not in (None, "", ())}
@@ -171,6 +174,13 @@ def _plain(value: Any) -> str:
 
 def _utc(ms: int) -> str:
     return iso(ms, ZoneInfo("UTC"))
+
+
+def _share(share: Share) -> str:
+    until = f", until {share.until}" if share.until else ""
+    others = f"; accounts {' '.join(share.accounts)}" if share.accounts else ""
+    told = f"{number_text(share.devices)} devices{until}, guests pay owner {number_text(share.guests_pay_owner)}"
+    return told + others
 
 
 def _fields(prefix: str, one: Asset | CostItem | Interest) -> dict[str, Any]:

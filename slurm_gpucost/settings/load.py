@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION
+from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION, OWNERS, told
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
@@ -182,7 +182,7 @@ class _Reader:
 
     def pool(self, name: str, data: dict[str, Any], zone: ZoneInfo) -> Pool:
         prefix = f"pools.{name}."
-        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter", "tres")
+        also = ("yearly_costs", "skus", "assets", "interest", "costs", "tariff", "meter", "shares", "tres")
         values = self.read(data, (*POOL, *POOL_NODES, *POOL_ENERGY), prefix, also)
         skus = tuple(
             self.sku(sku, self.table(table, f"{prefix}skus.{sku}"), f"{prefix}skus.{sku}.")
@@ -193,7 +193,9 @@ class _Reader:
         values.setdefault("timezone", zone)
         carrier = values.get("idle_cost", INSTITUTION)
         if carrier not in CARRIERS:
-            self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {' or '.join(CARRIERS)}")
+            self.fault(f"{prefix}idle_cost", f"'{carrier}' carries no idle cost; write {told()}")
+        if carrier == OWNERS and not data.get("shares"):
+            self.fault(f"{prefix}idle_cost", f"'{OWNERS}' carry none: there are no [[{prefix}shares]]")
         meters = tuple(meters_of(self, prefix, data))
         energy = energy_of(self, prefix, values)
         costs = costs_of(self, name, values, data, skus)

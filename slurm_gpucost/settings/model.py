@@ -17,6 +17,7 @@ from slurm_gpucost.costing.meter import Meter
 from slurm_gpucost.costing.policy import Rule
 from slurm_gpucost.costing.pools import PoolCosts
 from slurm_gpucost.costing.quantity import Rounding
+from slurm_gpucost.costing.shares import Owning
 from slurm_gpucost.costing.showback import INSTITUTION
 from slurm_gpucost.costing.terms import Emission
 from slurm_gpucost.costing.tres import Prices
@@ -54,6 +55,8 @@ class Sku:
     """The part of nameplate_watts that is taken to be drawn where nothing was measured."""
     shards: int
     """Shards that make up one device; 0: none are configured."""
+    owner: str | None = None
+    """The account that bought all of them; None: the institution, or as its assets say."""
     blocking: Blocking = Blocking()
 
 
@@ -217,6 +220,12 @@ class Settings:
         if not gres_type:
             return skus if len(skus) == 1 else []
         return [one for one in skus if gres_type in one[1].gres_types]
+
+    @property
+    def owning(self) -> Owning:
+        """The shares of all pools."""
+        shares = tuple(share for pool in self.pools for share in pool.costs.shares)
+        return Owning(self.cluster, shares, {sku.name: sku.devices for pool in self.pools for sku in pool.skus})
 
     @property
     def shards(self) -> dict[str, int]:

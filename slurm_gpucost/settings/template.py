@@ -35,6 +35,7 @@ from slurm_gpucost.settings.free import FREE
 from slurm_gpucost.settings.meter import METER
 from slurm_gpucost.settings.nodes import NODES, POOL_NODES
 from slurm_gpucost.settings.portal import PORTAL
+from slurm_gpucost.settings.shares import SHARE
 from slurm_gpucost.settings.tres import TRES
 
 _GPU = re.compile(r"(?P<sku>[A-Za-z0-9][A-Za-z0-9_.-]*)=(?P<count>\d+)x(?P<price>\d+(?:\.\d+)?)$")
@@ -160,6 +161,7 @@ def reference() -> str:
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
     tables += [("[[pools.NAME.meter]]", METER), ("[[pools.NAME.pue]]", PUE), ("[[pools.NAME.nodes]]", NODES)]
     tables += [("[[pools.NAME.emission_grams_per_kwh]]", EMISSION), ("[pools.NAME.tres]", TRES)]
+    tables += [("[[pools.NAME.shares]]", SHARE)]
     for title, settings in tables:
         lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for s in settings:

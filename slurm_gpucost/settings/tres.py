@@ -110,13 +110,17 @@ def _weighed(reader: Reader, key: str, values: dict[str, Any], unread: set[str])
 
 
 def beside_tres(reader: Reader, pools: Iterable[Pool], billing: Billing, free: Iterable[Allotment]) -> None:
-    """What does not go with prices per TRES: rounding, and allotments that could then be used by nothing."""
+    """What does not go with prices per TRES: rounding, shares, and allotments that could then be used by nothing."""
     by_tres = [pool for pool in pools if pool.tres]
     if not by_tres:
         return
     if billing.rounding.per:
         key = f"pools.{by_tres[0].name}.tres"
         reader.fault("billing.rounding", f"cannot round what is billed by [{key}]: remove one of them")
+    for pool in by_tres:
+        if pool.costs.shares:
+            what = "cover GPU-hours, and the pool's jobs are billed by TRES: remove them, or [pools.{}.tres]"
+            reader.fault(f"pools.{pool.name}.shares", what.format(pool.name))
     skus = {sku.name for pool in by_tres for sku in pool.skus}
     every = {sku.name for pool in pools for sku in pool.skus}
     for n, one in enumerate(free):

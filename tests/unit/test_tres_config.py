@@ -126,3 +126,11 @@ def test_what_does_not_go_with_it_is_refused(tmp_path: Path) -> None:
     assert faults(tmp_path, parts, a=tres, b="") == [
         "pools.a.tres: stands beside pools.a.rate_parts = 2: energy as measured is billed beside GPU-hours alone"
     ]
+
+
+def test_shares_do_not_go_with_prices_per_tres(tmp_path: Path) -> None:
+    share = '[[pools.a.shares]]\naccount = "lab"\ndevices = 2\nfrom = 2026-02-01'
+    (told,) = faults(tmp_path, share, a="groups = [{ cpu = 1 }]")
+    assert told == (
+        "pools.a.shares: cover GPU-hours, and the pool's jobs are billed by TRES: remove them, or [pools.a.tres]"
+    )

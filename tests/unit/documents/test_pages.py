@@ -135,6 +135,27 @@ def test_an_invoice_with_prices_per_tres(golden: Golden) -> None:
     assert invoice.fields([INVOICE]) == invoice.FIELDS
 
 
+def test_an_owners_invoice(golden: Golden) -> None:
+    lines = [
+        {
+            **LINES[0],
+            "user": user,
+            "item": item,
+            "rule": rule,
+            "gpu_hours": hours,
+            "unit_price": price,
+            "amount": amount,
+        }
+        for user, item, rule, hours, price, amount in [
+            ("alice", "usage", "held time (rule 6)", "1000.000000", "1.0000", "1000.00"),
+            ("alice", "covered", "4 of 8 devices of physics", "-1000.000000", "1.0000", "-1000.00"),
+            ("", "share", "4 of 8 devices of physics", "2976.000000", "0.5000", "1488.00"),
+            ("", "guests", "4 of 8 devices of physics", "-988.000000", "0.5000", "-494.00"),
+        ]
+    ]
+    golden("invoice_owner", invoice.page({**INVOICE, "lines": lines, "net_total": "994.00", "total": "994.00"}))
+
+
 def test_the_total_stands_under_the_amounts() -> None:
     for made in (INVOICE, STATEMENT, {**INVOICE, "total": "123456789012345.67"}):
         text = invoice.page(made).splitlines()

@@ -170,7 +170,7 @@ TRES = "[pools.old.tres]\ngroups = [{ cpu = 0.5 }]\n[pools.new.tres]\ngroups = [
 
 
 def test_a_job_that_is_billed_by_tres_belongs_to_the_pool_that_had_most_of_it(tmp_path: Path) -> None:
-    """One GPU on n2, which goes from old to new: 100 s there and 250 s here, so 350 s of one CPU are new's, and once."""
+    """One GPU on n2, which goes from old to new: 100 s there and 250 s here, so 350 s of one CPU are new's."""
     site = site_of(tmp_path / "site", rows_of([(900, 350, 1, ["n2"], "ann", "COMPLETED")]), TRES)
     with open_queries(site) as queries:
         (invoice,) = bill(site, queries, MONTH)
