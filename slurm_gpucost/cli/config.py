@@ -10,6 +10,7 @@ from slurm_gpucost.cli.options import Config, Json, Ledger, Why
 
 if TYPE_CHECKING:
     from slurm_gpucost.cli.options import Site
+    from slurm_gpucost.settings import Sku
 
 
 def check(ctx: typer.Context, config: Config = None, ledger: Ledger = None, json: Json = False) -> None:
@@ -51,10 +52,14 @@ def _lines(found: Site, findings: list[str]) -> list[str]:
     settings = found.settings
     lines = [f"{settings.path}: no faults; cluster {safe(settings.cluster)}, {settings.timezone}, {settings.currency}"]
     for pool in settings.pools:
-        skus = ", ".join(f"{sku.devices} x {safe(sku.name)}" for sku in pool.skus)
+        skus = ", ".join(f"{_devices(sku)} x {safe(sku.name)}" for sku in pool.skus)
         lines.append(f"  pool {safe(pool.name)}: {skus}")
     lines.append(f"  ledger {found.ledger}" + ("" if found.ledger.exists() else ": not there yet"))
     return lines + [f"finding: {safe(finding)}" for finding in findings]
+
+
+def _devices(sku: Sku) -> str:
+    return ", ".join([str(sku.devices), *(f"{count} from {since}" for since, count in sku.later_devices)])
 
 
 def record(

@@ -121,8 +121,9 @@ def guests(lines: Lines, hours: Iterable[Hours], owning: Owning, parts: Parts) -
             by_sku[one.share.sku].append(one)
     for sku, those in by_sku.items():
         paid = _paid(lines, sku)
-        length = sum(part.period.end_ms - part.period.start_ms for part in _of_pool(those[0].share.pool, parts))
-        open_to_all = open_ms(Fraction(owning.devices[sku] * length), those)
+        of_pool = [part.period for part in _of_pool(those[0].share.pool, parts)]
+        existed = sum(owning.devices[sku].device_ms(*period) for period in of_pool)
+        open_to_all = open_ms(Fraction(existed), those)
         own: defaultdict[str, set[str]] = defaultdict(set)
         for one in those:
             own[one.share.account] |= one.share.everyone

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing import items as cost_items
 from slurm_gpucost.costing.capital import Asset, end_of_life
+from slurm_gpucost.costing.counts import Counts
 from slurm_gpucost.costing.exact import number_text
 from slurm_gpucost.costing.interest import interest
 from slurm_gpucost.costing.items import CostItem
@@ -45,6 +47,13 @@ class Devices:
     """Of one device with its share of the host."""
     budgeted_hours: Fraction | None = None
     """GPU-hours a year that the budget counts on, of all of them."""
+    later: tuple[tuple[date, int], ...] = ()
+    """Other counts, each from a local day on, in order; ``count`` is that of before."""
+
+    @property
+    def counts(self) -> Counts:
+        """How many there are, and when."""
+        return Counts(self.count, self.later)
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,17 @@ class PoolCosts:
         """The devices of a SKU of this pool."""
         return next(one for one in self.devices if one.sku == sku)
 
+    def on(self, day: date) -> PoolCosts:
+        """The same as if there had always been as many devices as on a day."""
+        if not any(one.later for one in self.devices):
+            return self
+        return replace(self, devices=tuple(replace(one, count=one.counts.on(day), later=()) for one in self.devices))
+
+    def changes(self, start: date, end: date) -> list[tuple[date, date]]:
+        """[start, end) cut at the days on which there are more or fewer devices."""
+        days = sorted({since for one in self.devices for since, _ in one.later if start < since < end})
+        return list(pairwise([start, *days, end]))
+
 
 class Part(NamedTuple):
     """A part of what a SKU's devices cost in a time."""
@@ -98,7 +118,7 @@ class Part(NamedTuple):
 
 
 def yearly(costs: PoolCosts, sku: str, first_day: date) -> Iterator[Part]:
-    """What a year costs at the pace of the month of ``first_day``, without energy.
+    """What a year costs at the pace of the month of ``first_day``, without energy, with the devices of that day.
 
     So no month of a life is dearer than another, and what ends with a month is not in the next one's pace. What a SKU
     was bought for as a whole counts before its date, too: its devices were there, for the config knows no other number.
@@ -108,7 +128,7 @@ def yearly(costs: PoolCosts, sku: str, first_day: date) -> Iterator[Part]:
         span = years_between(start, end, costs.fiscal_month)
         return part._replace(amount=part.amount * 12 if part.by_months else part.amount / span)
 
-    start = first_day.replace(day=1)
+    start, costs = first_day.replace(day=1), costs.on(first_day)
     for asset in costs.capital.assets:
         if asset.sku in ("", sku):
             begin = max(start, asset.in_service.replace(day=1)) if asset.tag == sku else start
@@ -125,10 +145,12 @@ def yearly(costs: PoolCosts, sku: str, first_day: date) -> Iterator[Part]:
 
 def parts(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
     """What the devices of a SKU cost in [start, end), without energy; parts of 0 too. Additive over any split of it."""
-    for asset in costs.capital.assets:
-        if asset.sku in ("", sku):
-            yield _of_asset(costs, asset, sku, start, end)
-    yield from _of_items(costs, sku, start, end)
+    for first, last in costs.changes(start, end):
+        now = costs.on(first)
+        for asset in costs.capital.assets:
+            if asset.sku in ("", sku):
+                yield _of_asset(now, asset, sku, first, last)
+        yield from _of_items(now, sku, first, last)
 
 
 def _of_items(costs: PoolCosts, sku: str, start: date, end: date) -> Iterator[Part]:
@@ -159,9 +181,11 @@ def years_between(start: date, end: date, fiscal_month: int) -> Fraction:
 
 def energy_cost(costs: PoolCosts, sku: str, start_ms: int, end_ms: int) -> Fraction:
     """What the energy of [start, end) ms UTC costs, at rated power, each moment at its price. Additive."""
-    during = terms(costs.tariff, pues(costs), costs.zone, start_ms, end_ms)
-    paid = sum((one.price * one.pue * (one.end_ms - one.start_ms) for one in during), Fraction(0))
-    return machines_kwh(costs, sku, 1) * paid / HOUR_MS
+    one, paid = costs.of(sku), Fraction(0)
+    for low, high, count in one.counts.spans(start_ms, end_ms, costs.zone):
+        during = terms(costs.tariff, pues(costs), costs.zone, low, high)
+        paid += count * sum((part.price * part.pue * (part.end_ms - part.start_ms) for part in during), Fraction(0))
+    return one.nameplate_watts * paid / (1000 * HOUR_MS)
 
 
 class Means(NamedTuple):
@@ -189,7 +213,7 @@ def pues(costs: PoolCosts) -> list[Pue]:
 
 
 def machines_kwh(costs: PoolCosts, sku: str, hours: Fraction | int) -> Fraction:
-    """At rated power, before the site's overhead."""
+    """At rated power, before the site's overhead; of the first count, so ask of ``costs.on`` a day."""
     one = costs.of(sku)
     return one.count * one.nameplate_watts * hours / 1000
 

@@ -39,7 +39,8 @@ class Derivation:
 
 
 def derive(costs: PoolCosts, sku: str, first_day: date, currency: str, owned_on: date | None = None) -> Derivation:
-    """The rate of a SKU of the pool from ``first_day`` on, with the shares that hold then, or on another day."""
+    """The rate of a SKU from ``first_day`` on, with the devices and the shares of that day, or of another."""
+    costs = costs.on(owned_on or first_day)
     devices = costs.of(sku)
     key = f"pools.{costs.pool}.skus.{sku}"
     year = f"{currency}/year"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 
+from slurm_gpucost.costing.counts import Counts
 from slurm_gpucost.costing.exact import keep_exact, number_text
 from slurm_gpucost.costing.periods import Period, midnight
 
@@ -59,12 +60,14 @@ class Owning:
     cluster: str = ""
     """Whose account pays. What an account of that name uses on another cluster is the owner's, too."""
     shares: tuple[Share, ...] = ()
-    devices: Mapping[str, int] = field(default_factory=dict)
+    devices: Mapping[str, Counts] = field(default_factory=dict)
     """How many there are, by SKU."""
 
     def text(self, share: Share) -> str:
-        """What lines call it."""
-        return f"{number_text(share.devices)} of {self.devices[share.sku]} devices of {share.account}"
+        """What lines call it; one text whatever the day."""
+        there = self.devices[share.sku]
+        of_all = "" if there.later else f" of {there.first}"
+        return f"{number_text(share.devices)}{of_all} devices of {share.account}"
 
 
 def owned_on(shares: Iterable[Share], sku: str, day: date) -> Fraction:
@@ -79,11 +82,12 @@ def owned_ms(share: Share, period: Period) -> Fraction:
     return share.devices * max(end - start, 0)
 
 
-def faults(shares: Sequence[Share], devices: Mapping[str, int], begins: date) -> Iterator[tuple[str, str]]:
+def faults(shares: Sequence[Share], devices: Mapping[str, Counts], begins: date) -> Iterator[tuple[str, str]]:
     """All faults of a pool's shares: keys like ``1.until``, and one sentence each.
 
     ``devices``: how many there are, by SKU; ``begins``: the first day that the pool has prices for.
     """
+    over = list(_over(shares, devices))
     for n, one in enumerate(shares):
         if one.sku not in devices:
             yield f"{n}.sku", f"'{one.sku}' is no SKU of the pool; there are {', '.join(sorted(devices))}"
@@ -93,14 +97,25 @@ def faults(shares: Sequence[Share], devices: Mapping[str, int], begins: date) ->
             yield f"{n}.until", f"no month reaches the share: it ends {one.until}, prices begin {max(begins, FIRST)}"
         elif one.from_ > LAST:
             yield f"{n}.from", f"no month reaches the share: it begins {one.from_}"
-        owned, there = owned_on(shares, one.sku, one.from_), devices.get(one.sku)
-        said = any(other.sku == one.sku and other.from_ == one.from_ for other in shares[n + 1 :])
-        if there is not None and owned > there and not said:
-            yield f"{n}.devices", f"{number_text(owned)} of {there} devices would be owned on {one.from_}"
+        yield from ((f"{n}.devices", sentence) for number, sentence in over if number == n)
         for before, other in enumerate(shares[:n]):
             if other.sku == one.sku and one.meets(other) and (both := one.everyone & other.everyone):
                 yield (
                     f"{n}.accounts",
                     f"{', '.join(sorted(both))}: in shares.{before} at the same time, so nobody could say whose "
                     "hours are used first; end that share where this one of all the devices begins",
+                )
+
+
+def _over(shares: Sequence[Share], devices: Mapping[str, Counts]) -> Iterator[tuple[int, str]]:
+    """Days on which more is owned than there is, each told of the last share that begins then, else that holds."""
+    for sku, counts in devices.items():
+        mine = [(n, one) for n, one in enumerate(shares) if one.sku == sku]
+        for day in sorted({one.from_ for _, one in mine} | {since for since, _ in counts.later}):
+            owned, there = owned_on(shares, sku, day), counts.on(day)
+            if owned > there:
+                begin = [n for n, one in mine if one.from_ == day]
+                yield (
+                    max(begin or [n for n, one in mine if one.holds(day)]),
+                    (f"{number_text(owned)} of {there} devices would be owned on {day}"),
                 )

@@ -91,7 +91,7 @@ def energy_costs(
     by_sku = drawn(settings, queries, pool, period)
     weights = {sku: one.energy_mj for sku, one in by_sku.items()}
     if not any(weights.values()):
-        weights = {one.sku: one.count * one.nameplate_watts for one in pool.costs.devices}
+        weights = {one.sku: one.nameplate_watts * one.counts.device_ms(*period) for one in pool.costs.devices}
     whole = sum(weights.values(), NIL)
     return {
         sku: bill.amount * weight / whole if whole else bill.amount / len(weights) for sku, weight in weights.items()

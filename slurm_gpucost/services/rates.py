@@ -81,7 +81,7 @@ def derivations(settings: Settings, month: str) -> list[Derivation]:
 def derived(settings: Settings, pool: Pool, month: str, owned_on: date | None = None) -> list[Derivation]:
     """The derivation of every SKU's rate of a pool for a month from the config. Raises ConfigError.
 
-    ``owned_on``: the day whose shares count; else the first of the month.
+    ``owned_on``: the day whose devices and shares count; else the first of the month.
     """
     first_day = day_of(period_in(month, pool.timezone).start_ms, pool)
     try:

@@ -19,7 +19,7 @@ from slurm_gpucost.services.categories import CATEGORIES
 from slurm_gpucost.services.places import EVERYWHERE
 from slurm_gpucost.services.queries import LedgerQueries, open_queries
 from slurm_gpucost.services.rates import heard_ms
-from slurm_gpucost.services.utilization import utilization
+from slurm_gpucost.services.utilization import devices_on, utilization
 from slurm_gpucost.settings import Settings
 
 DAY_MS = 86_400_000
@@ -49,9 +49,9 @@ def reconcile(settings: Settings, queries: LedgerQueries, start_ms: int, end_ms:
     for one in _disagreements(queries.ask("devices_disagree", start_ms=start_ms, end_ms=end_ms)):
         found["devices disagree"].append((1, Fraction(0), [one]))
     _use(found, settings, queries, start_ms, end_ms)
-    whole = utilization(settings, queries, start_ms, end_ms)
+    whole, there = utilization(settings, queries, start_ms, end_ms), devices_on(settings, end_ms - 1)
     for row in whole:
-        configured = {s.name: s.devices for pool in settings.pools for s in pool.skus}.get(row["sku"] or "")
+        configured = there.get(row["sku"] or "")
         if row["cluster"] == settings.cluster and row["idle_kind"] != "derived" and row["devices"] != configured:
             detail = f"{row['sku'] or 'unpriced'}: config {configured or 0}, inventory {row['devices'] or 0}"
             example = _example(row["cluster"], None, None, None, end_ms, Fraction(0), detail)

@@ -12,6 +12,7 @@ from slurm_gpucost.services import places
 from slurm_gpucost.services.queries import LedgerQueries, Queries
 from slurm_gpucost.services.reconcile import words
 from slurm_gpucost.services.reserving import unbilled
+from slurm_gpucost.services.utilization import devices_on
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.spool import Spool
 
@@ -85,11 +86,10 @@ def capacity_findings(settings: Settings, queries: Queries, now_ms: int) -> list
     if not there:
         return []
     return [
-        f"{settings.path}: {sku.name} has {sku.devices} devices in the config and {there.get(sku.name, 0)} in the "
+        f"{settings.path}: {sku} has {count} devices in the config and {there.get(sku, 0)} in the "
         "inventory, which counts as the capacity; mend `devices`, for it makes the price"
-        for pool in settings.pools
-        for sku in pool.skus
-        if sku.devices != there.get(sku.name, 0)
+        for sku, count in devices_on(settings, now_ms - 1).items()
+        if count != there.get(sku, 0)
     ]
 
 

@@ -17,6 +17,7 @@ from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services import places
 from slurm_gpucost.services.quantities import device_ms
 from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.services.rates import day_of
 from slurm_gpucost.settings import Settings
 
 TERMS = ("allocated", "suspended", "held", "idle", "completing", "down", "planned_down", "unobserved")
@@ -93,7 +94,8 @@ class Known:
         if cluster == self.settings.cluster:
             for pool in self.settings.pools:
                 for sku in pool.skus:
-                    sums[cluster, sku.name]["config"] += sku.devices * (begins - self.start_ms)
+                    there = sku.counts.device_ms(self.start_ms, begins, pool.timezone)
+                    sums[cluster, sku.name]["config"] += there
         self._leased(cluster, sums, self.start_ms, looked)
         for row in self._ask("capacity", begins, self.end_ms):
             if row["cluster"] == cluster:
@@ -134,12 +136,17 @@ class Known:
         return found[1].name if found else None
 
 
+def devices_on(settings: Settings, at_ms: int) -> dict[str, int]:
+    """SKU -> how many devices the config says that there are at a moment."""
+    return {sku.name: sku.counts.on(day_of(at_ms, pool)) for pool in settings.pools for sku in pool.skus}
+
+
 def _row(settings: Settings, known: Known, key: _Key, sums: _Sums, length_ms: int) -> dict[str, Any]:
     cluster, sku = key
     reported = sums.get("reported")
     derived = sums.get("derived", Fraction(0))
     kind = "derived" if derived and derived == reported else "mixed" if derived else "observed"
-    configured = {s.name: s.devices for pool in settings.pools for s in pool.skus}.get(sku or "")
+    configured = devices_on(settings, known.end_ms - 1).get(sku or "")
     devices = known.devices.get(key) if cluster in known.first_ms else configured
     if reported is None:
         devices = None

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -24,16 +25,18 @@ BLOCKED = (
 )  # fmt: skip
 
 
-def blocking_of(reader: Reader, values: dict[str, Any], prefix: str) -> Blocking:
-    """What a SKU's keys say of blocking. What is wrong becomes faults of the reader; then it is not to be used."""
+def blocking_of(
+    reader: Reader, values: dict[str, Any], prefix: str, later: Sequence[tuple[date, int]] = ()
+) -> Blocking:
+    """What a SKU's keys say of blocking; ``later`` are its later numbers of devices. What is wrong becomes faults of the reader; then it is not to be used."""
     names = tuple(dict.fromkeys(values.get("nodes") or ()))
     each, devices = values.get("gpus_per_node", 0), values.get("devices")
     if names and "gpus_per_node" in values and not each:
         reader.fault(f"{prefix}gpus_per_node", "is missing: say how many of these GPUs each of `nodes` has")
     if each and "nodes" in values and not names:
         reader.fault(f"{prefix}nodes", "is missing: gpus_per_node is that of `nodes`")
-    if devices is not None and len(names) * each > devices:
-        reader.fault(f"{prefix}nodes", f"{len(names)} nodes of {each} GPUs are more than its {devices} devices")
+    if devices is not None and len(names) * each > (most := max(devices, *(count for _, count in later), 0)):
+        reader.fault(f"{prefix}nodes", f"{len(names)} nodes of {each} GPUs are more than its {most} devices")
     return Blocking(
         values.get("blocked_cpus_per_gpu", Fraction(0)), values.get("blocked_gib_per_gpu", Fraction(0)),
         values.get("blocked_whole_gpus", False), names, each,

@@ -110,6 +110,11 @@ def pue(value: Any) -> Fraction | tuple[dict[str, Any], ...]:
     return tables(value) if isinstance(value, list) else number(value, low=Decimal(1))
 
 
+def devices(value: Any) -> int | tuple[dict[str, Any], ...]:
+    """One number, or a list of tables that are read by themselves."""
+    return tables(value) if isinstance(value, list) else whole(value, low=1)
+
+
 def day(value: Any) -> date:
     """A TOML date, or a text of that form."""
     if isinstance(value, date) and not isinstance(value, datetime):
@@ -222,6 +227,10 @@ POOL = (
     Setting("fiscal_month", "whole number", partial(whole, low=1), 1, "The month in which the fiscal year begins."),
     Setting("costs_file", "path", text, None, "A CSV of further costs that finance exports, beside the config or from /; none if not given."),
 )  # fmt: skip
+DEVICES = (
+    Setting("since", "date", day, REQUIRED, "The first day of this number, in the pool's time zone; it holds until the next. The first one also holds before."),
+    Setting("devices", "whole number", partial(whole, low=1), REQUIRED, "How many there are from that day on."),
+)  # fmt: skip
 PUE = (
     Setting("since", "date", day, REQUIRED, "The first day of this PUE, in the pool's time zone; it holds until the next. The first one also holds before."),
     Setting("pue", "number", partial(number, low=Decimal(1)), REQUIRED, "The PUE from that day on."),
@@ -282,7 +291,8 @@ COST = (
 SKU = (
     Setting("gres_types", "list of texts", names, INHERIT, "GRES types as in AllocTRES (`gres/gpu:TYPE`); the SKU's name if not given."),
     Setting("nvml_names", "list of texts", names, (), "Device names as `nvidia-smi -L` prints them; * stands for anything. No name may fit two SKUs."),
-    Setting("devices", "whole number", partial(whole, low=1), REQUIRED, "How many there are."),
+    Setting("devices", "whole number or list of tables", devices, REQUIRED,
+            "How many there are. Where it changes, a list: [{since = 2026-01-01, devices = 8}, {since = 2026-07-01, devices = 16}]."),
     Setting("purchase_price", "amount", _AMOUNT, None, "Price of one device with its share of the host and network; the prices of its [[pools.NAME.assets]] if not given."),
     Setting("purchase_date", "date", day, None, "First day in service: depreciation runs from it; those of its assets if not given."),
     Setting("life_years", "number", partial(number, low=Decimal(0), above=True), Fraction(5),

@@ -22,7 +22,19 @@ from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.pools import Source
 from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.costing.tariff import faults as tariff_faults
-from slurm_gpucost.settings.catalogue import ADDITION, ASSET, BAND, COST, INTEREST, PUE, TARIFF, Setting, number, tables
+from slurm_gpucost.settings.catalogue import (
+    ADDITION,
+    ASSET,
+    BAND,
+    COST,
+    DEVICES,
+    INTEREST,
+    PUE,
+    TARIFF,
+    Setting,
+    number,
+    tables,
+)
 from slurm_gpucost.settings.model import Sku
 
 NIL = Fraction(0)
@@ -176,15 +188,35 @@ def pue_of(reader: Reader, prefix: str, said: Fraction | tuple[dict[str, Any], .
         return [(date.min, said)]
     if not said:
         reader.fault(f"{prefix}pue", "names none; without a site's own figure, write pue = 1")
-    read = [reader.read(one, PUE, f"{prefix}pue.{n}.") for n, one in enumerate(said)]
-    found = [(one["since"], one["pue"]) for one in read if len(one) == len(PUE)]
-    if len(found) == len(read):  # else what is wrong with it is said already
-        for n, ((before, _), (after, _)) in enumerate(pairwise(found), 1):
-            if after <= before:
-                reader.fault(
-                    f"{prefix}pue.{n}.since", f"{after} is not after {before}, from which the one before holds"
-                )
-    return found or [(date.min, Fraction(1))]
+    return dated(reader, f"{prefix}pue", said, PUE) or [(date.min, Fraction(1))]
+
+
+def devices_of(reader: Reader, prefix: str, values: dict[str, Any]) -> tuple[int | None, tuple[tuple[date, int], ...]]:
+    """How many devices a SKU has first, and (first day, devices) later; None: that is at fault."""
+    said, key = values.get("devices"), f"{prefix}devices"
+    if not isinstance(said, tuple):
+        return said, ()
+    if not said:
+        reader.fault(key, "names none; write how many there are")
+    found = dated(reader, key, said, DEVICES)
+    if values.get("purchase_price") is not None and len(found) > 1:
+        bought = f"[[{prefix.rpartition('skus.')[0]}assets]]"
+        reader.fault(f"{prefix}purchase_price", f"does not say when which devices were bought: list {bought} instead")
+    return (found[0][1], tuple(found[1:])) if found else (None, ())
+
+
+def dated(
+    reader: Reader, key: str, said: tuple[dict[str, Any], ...], settings: tuple[Setting, ...]
+) -> list[tuple[date, Any]]:
+    """(first day, value) of tables with ``since`` and one key more, in order. What is wrong becomes faults; then []."""
+    read = [reader.read(one, settings, f"{key}.{n}.") for n, one in enumerate(said)]
+    if any(len(one) < len(settings) for one in read):
+        return []
+    found = [(one.pop("since"), *one.values()) for one in read]
+    for n, ((before, _), (after, _)) in enumerate(pairwise(found), 1):
+        if after <= before:
+            reader.fault(f"{key}.{n}.since", f"{after} is not after {before}, from which the one before holds")
+    return found
 
 
 def list_of_tables(reader: Reader, key: str, said: Any) -> tuple[dict[str, Any], ...]:

@@ -54,7 +54,10 @@ def costs_of(
     if values.get("split_fixed") is not None:
         fixed[""] = values["split_fixed"]
     items += items_of_file(reader, prefix, values.get("costs_file"), name, month, sources)
-    devices = tuple(Devices(sku.name, sku.devices or 1, sku.nameplate_watts or NIL, sku.budgeted_hours) for sku in skus)
+    devices = tuple(
+        Devices(sku.name, sku.devices or 1, sku.nameplate_watts or NIL, sku.budgeted_hours, sku.later_devices)
+        for sku in skus
+    )
     tariff = tariff_of(reader, prefix, values, data, sources)
     (_, pue), *later = pue_of(reader, prefix, values.get("pue", Fraction(1)))
     costs = PoolCosts(

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
-from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +13,7 @@ from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.costing.terms import Emission
 from slurm_gpucost.domain.units import OPEN_END_MS
 from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, number, tables, whole
-from slurm_gpucost.settings.cost_tables import Reader
+from slurm_gpucost.settings.cost_tables import Reader, dated
 from slurm_gpucost.settings.model import Energy
 
 
@@ -66,12 +64,7 @@ def _emission(reader: Reader, prefix: str, said: Any, zone: ZoneInfo) -> tuple[E
     key = f"{prefix}emission_grams_per_kwh"
     if not said:
         reader.fault(key, "names none; leave it out, or give a number")
-    read = [reader.read(one, EMISSION, f"{key}.{n}.") for n, one in enumerate(said)]
-    found: list[tuple[date, Fraction]] = [(one["since"], one["grams"]) for one in read if len(one) == len(EMISSION)]
-    if len(found) == len(read):  # else what is wrong with it is said already
-        for n, ((before, _), (after, _)) in enumerate(pairwise(found), 1):
-            if after <= before:
-                reader.fault(f"{key}.{n}.since", f"{after} is not after {before}, from which the one before holds")
+    found = dated(reader, key, said, EMISSION)
     return tuple(
         Emission(midnight(since, zone) if n else -OPEN_END_MS, factor) for n, (since, factor) in enumerate(found)
     )

@@ -50,6 +50,7 @@ def inputs_of(pool: Pool) -> dict[str, str]:
     found = {f"{prefix}.{key}": value for key, value in own.items()}
     for sku in pool.skus:
         found |= {f"{prefix}.skus.{sku.name}.{setting.key}": getattr(sku, setting.key) for setting in SKU}
+        found |= {f"{prefix}.skus.{sku.name}.devices.{since}": count for since, count in sku.later_devices}
     simple = {sku.name for sku in pool.skus if sku.purchase_price is not None}
     for asset in costs.capital.assets:
         if asset.tag not in simple:

@@ -18,6 +18,7 @@ from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
 from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
+from slurm_gpucost.settings.cost_tables import devices_of
 from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY, energy_of
 from slurm_gpucost.settings.free import free_of
@@ -210,5 +211,6 @@ class _Reader:
         if price is not None and values.get("residual_value", 0) > price:
             self.fault(f"{prefix}residual_value", "is above purchase_price")
         values.setdefault("load_factor", Fraction(1))
+        values["devices"], later = devices_of(self, prefix, values)
         complete: dict[str, Any] = {s.key: values.get(s.key) for s in (*SKU, *SKU_ENERGY)}
-        return Sku(name=name, **complete, blocking=blocking_of(self, values, prefix))
+        return Sku(name=name, **complete, blocking=blocking_of(self, values, prefix, later), later_devices=later)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.accounts import AccountClass, Told
+from slurm_gpucost.costing.counts import Counts
 from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.meter import Meter
 from slurm_gpucost.costing.policy import Rule
@@ -44,6 +45,7 @@ class Sku:
     gres_types: tuple[str, ...]
     nvml_names: tuple[str, ...]
     devices: int
+    """Until the first day of the later ones."""
     purchase_price: Fraction | None
     """None: its assets are listed one by one."""
     purchase_date: date | None
@@ -58,6 +60,13 @@ class Sku:
     owner: str | None = None
     """The account that bought all of them; None: the institution, or as its assets say."""
     blocking: Blocking = Blocking()
+    later_devices: tuple[tuple[date, int], ...] = ()
+    """(first day, devices), in order."""
+
+    @property
+    def counts(self) -> Counts:
+        """How many there are, and when."""
+        return Counts(self.devices, self.later_devices)
 
 
 @dataclass(frozen=True)
@@ -225,7 +234,7 @@ class Settings:
     def owning(self) -> Owning:
         """The shares of all pools."""
         shares = tuple(share for pool in self.pools for share in pool.costs.shares)
-        return Owning(self.cluster, shares, {sku.name: sku.devices for pool in self.pools for sku in pool.skus})
+        return Owning(self.cluster, shares, {sku.name: sku.counts for pool in self.pools for sku in pool.skus})
 
     @property
     def shards(self) -> dict[str, int]:

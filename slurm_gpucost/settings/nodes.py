@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from itertools import combinations, pairwise, product
+from itertools import combinations, product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +12,7 @@ from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.domain.globs import intersect
 from slurm_gpucost.domain.hostlist import expand
 from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, tables, text
-from slurm_gpucost.settings.cost_tables import Reader
+from slurm_gpucost.settings.cost_tables import Reader, dated
 from slurm_gpucost.settings.model import Pool, PoolNodes, Sku
 
 
@@ -47,13 +46,7 @@ def nodes_of(reader: Reader, prefix: str, said: Any, zone: ZoneInfo) -> tuple[Po
         return (PoolNodes(0, said),)
     if not said:
         reader.fault(f"{prefix}nodes", "names none; leave it out, or write a hostlist like gpu[01-16]")
-    read = [reader.read(one, NODES, f"{prefix}nodes.{n}.") for n, one in enumerate(said)]
-    found: list[tuple[date, frozenset[str]]] = [(one["since"], one["nodes"]) for one in read if len(one) == len(NODES)]
-    if len(found) == len(read):  # else what is wrong with it is said already
-        for n, ((before, _), (after, _)) in enumerate(pairwise(found), 1):
-            if after <= before:
-                what = f"{after} is not after {before}, from which the one before holds"
-                reader.fault(f"{prefix}nodes.{n}.since", what)
+    found = dated(reader, f"{prefix}nodes", said, NODES)
     return tuple(PoolNodes(midnight(since, zone), nodes) for since, nodes in found)
 
 

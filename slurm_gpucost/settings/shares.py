@@ -53,6 +53,6 @@ def shares_of(
             *(Source(f"{prefix}.{n}.{key}") for key in ("devices", "from", *(["until"] if share.until else []))),
         )
     if len(found) == len(said):  # else what is wrong with them is said already
-        for key, sentence in share_faults(found, {sku.name: sku.devices for sku in skus if sku.devices}, begins):
+        for key, sentence in share_faults(found, {sku.name: sku.counts for sku in skus if sku.devices}, begins):
             reader.fault(f"{prefix}.{key}", sentence)
     return tuple(found)

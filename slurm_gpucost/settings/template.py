@@ -20,6 +20,7 @@ from slurm_gpucost.settings.catalogue import (
     ASSET,
     BAND,
     COST,
+    DEVICES,
     INTEREST,
     POOL,
     PUE,
@@ -161,7 +162,7 @@ def reference() -> str:
     tables += [("[[pools.NAME.tariff]]", TARIFF), ("[[pools.NAME.tariff.bands]]", BAND)]
     tables += [("[[pools.NAME.meter]]", METER), ("[[pools.NAME.pue]]", PUE), ("[[pools.NAME.nodes]]", NODES)]
     tables += [("[[pools.NAME.emission_grams_per_kwh]]", EMISSION), ("[pools.NAME.tres]", TRES)]
-    tables += [("[[pools.NAME.shares]]", SHARE)]
+    tables += [("[[pools.NAME.shares]]", SHARE), ("[[pools.NAME.skus.SKU.devices]]", DEVICES)]
     for title, settings in tables:
         lines += [f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for s in settings:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slurm_gpucost.costing.counts import Counts
 from slurm_gpucost.costing.pools import Source
 from slurm_gpucost.costing.shares import Share
 from slurm_gpucost.domain.errors import ConfigError
@@ -58,7 +59,7 @@ def test_what_can_be_said(tmp_path: Path) -> None:
             "main", "physics", "h100", Fraction(3, 2), date(2026, 7, 1), date(2027, 1, 1), Fraction(1, 4), ("astro",)
         ),
     )
-    assert settings.owning.devices == {"a100": 8, "h100": 2}
+    assert settings.owning.devices == {"a100": Counts(8), "h100": Counts(2)}
     keys = ("devices", "from", "until")
     assert costs.sources["shares:h100"] == tuple(Source(f"pools.main.shares.0.{key}") for key in keys)
     assert inputs_of(settings.pools[0])["pools.main.shares.h100.physics.2026-07-01"] == (

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from slurm_gpucost.costing.accounts import AccountClass, Holder
 from slurm_gpucost.costing.billed import lines_of
+from slurm_gpucost.costing.counts import Counts
 from slurm_gpucost.costing.free import Free
 from slurm_gpucost.costing.invoices import invoices
 from slurm_gpucost.costing.lines import Charge, Line, LineKey, Priced, Terms, amount
@@ -43,7 +44,7 @@ HALF = Share("main", "physics", "a100", F(4), date(2026, 1, 1), None, F(1, 2), (
 
 
 def terms(*shares: Share, parts: Any = None, **other: Any) -> Terms:
-    owning = Owning("c", shares, {"a100": 8, "h100": 6})
+    owning = Owning("c", shares, {"a100": Counts(8), "h100": Counts(6)})
     return Terms("EUR", 2, parts or WHOLE, OCTOBER, owning=owning, **other)
 
 

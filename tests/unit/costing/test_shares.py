@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_gpucost.costing.counts import Counts
 from slurm_gpucost.costing.periods import Period, month
 from slurm_gpucost.costing.shares import Owning, Share, faults, owned_ms, owned_on
 
@@ -52,7 +53,7 @@ def test_what_is_owned_on_a_day() -> None:
 
 
 def test_lines_say_how_much_of_what_is_whose() -> None:
-    assert Owning("c", (), {"a100": 8}).text(share(devices="2.5")) == "2.5 of 8 devices of physics"
+    assert Owning("c", (), {"a100": Counts(8)}).text(share(devices="2.5")) == "2.5 of 8 devices of physics"
 
 
 def test_a_float_is_refused() -> None:
@@ -93,15 +94,15 @@ def test_a_float_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(those: list[Share], found: list[tuple[str, str | None]]) -> None:
-    made = list(faults(those, {"a100": 8}, ALWAYS))
+    made = list(faults(those, {"a100": Counts(8)}, ALWAYS))
     assert [key for key, _ in made] == [key for key, _ in found]
     assert all(sentence in (told, None) for (_, told), (_, sentence) in zip(made, found, strict=True))
 
 
 def test_a_share_that_ends_before_the_first_price_is_reached_by_no_month() -> None:
     one = share(until=date(2026, 6, 1))
-    assert list(faults([one], {"a100": 8}, date(2026, 5, 31))) == []
-    assert list(faults([one], {"a100": 8}, date(2026, 6, 1))) == [
+    assert list(faults([one], {"a100": Counts(8)}, date(2026, 5, 31))) == []
+    assert list(faults([one], {"a100": Counts(8)}, date(2026, 6, 1))) == [
         ("0.until", "no month reaches the share: it ends 2026-06-01, prices begin 2026-06-01")
     ]
 
@@ -118,12 +119,14 @@ SHARES = st.lists(
 )  # fmt: skip
 
 
-@given(SHARES)
-def test_there_is_no_fault_exactly_where_every_day_is_well(those: list[Share]) -> None:
+@given(SHARES, st.lists(st.tuples(DAYS, st.integers(1, 12)), max_size=2, unique_by=lambda one: one[0]))
+def test_there_is_no_fault_exactly_where_every_day_is_well(those: list[Share], later: list[tuple[date, int]]) -> None:
     """Oracle: every day is looked at by itself."""
+    there = Counts(8, tuple(sorted(later)))
     ill = False
     for n in range(80):
         day = date(2026, 1, 1) + timedelta(n)
         hold = [one for one in those if one.from_ <= day and (one.until is None or day < one.until)]
-        ill |= sum(one.devices for one in hold) > 8 or len({one.account for one in hold}) < len(hold)
-    assert bool(list(faults(those, {"a100": 8}, ALWAYS))) == ill
+        count = [8, *(devices for since, devices in sorted(later) if since <= day)][-1]
+        ill |= sum(one.devices for one in hold) > count or len({one.account for one in hold}) < len(hold)
+    assert bool(list(faults(those, {"a100": there}, ALWAYS))) == ill
