@@ -222,7 +222,7 @@ def held_while_running(p: Play) -> None:
 def calm_node(p: Play) -> None:
     """On n8: jobs that follow one another on the same devices, a whole node, a deadline, a reservation."""
     on = ("--partition=calm",)
-    for n in range(4):
+    for n in range(8):  # on a busy machine not each follows within a second
         p.submit(f"back to back {n}", "alice", batch("saw batch 1"), "--gres=gpu:2", *on)
     whole = p.submit("exclusive", "bob", batch("saw batch", UNTIL_TOLD), "--exclusive", "--gres=gpu:1", *on)
     # A deadline ends only what waits: in time for a minute's limit this one would have to start within ten seconds.

@@ -52,6 +52,10 @@ CHAINS = {
     "held": ["COMPLETED"],
     "held while running": ["COMPLETED"],
     "back to back 3": ["COMPLETED"],
+    "back to back 4": ["COMPLETED"],
+    "back to back 5": ["COMPLETED"],
+    "back to back 6": ["COMPLETED"],
+    "back to back 7": ["COMPLETED"],
     "exclusive": ["COMPLETED"],
     "in a reservation": ["COMPLETED"],
     "gang alice": ["COMPLETED"],
@@ -124,7 +128,7 @@ def test_no_one_hides_a_job_by_putting_it_on_hold(lifecycle: Lifecycle) -> None:
 
 def test_two_jobs_followed_on_one_device_within_a_second(lifecycle: Lifecycle) -> None:
     rows = {row["JobIDRaw"]: row for row in lifecycle.rows}
-    chain = [rows[str(lifecycle.ids[f"back to back {n}"])] for n in range(4)]
+    chain = [rows[str(lifecycle.ids[f"back to back {n}"])] for n in range(8)]
     gaps = [int(after["Start"]) - int(before["End"]) for before, after in pairwise(chain)]
     assert 0 in gaps, gaps
 

@@ -36,8 +36,7 @@ class Reserved(Site):
         text = self.cluster.read(config)
         for before, now in [
             ("bill_reservations = false", "bill_reservations = true"),
-            ('# nodes = "..."', 'nodes = "n[1-2]"'),
-            ("gpus_per_node = 0", "gpus_per_node = 4"),
+            ("gpus_per_node = 0", 'gpus_per_node = 4\nnodes = "n[1-2]"'),
         ]:
             assert text.count(before) == 1, before
             text = text.replace(before, now)
