@@ -136,9 +136,12 @@ class FaultStory:
         self.daemons[MAIN] = self._daemon(MAIN)
 
     def settle(self, wave: str) -> None:
-        """Wait for the wave's jobs and their epilogs, and for both nodes."""
+        """Wait for the wave's jobs and their epilogs, and for both nodes.
+
+        After a minute slurmctld sends again what a dead slurmd did not hear.
+        """
         try:
-            self.cluster.wait(self.packs.of(wave), 60)
+            self.cluster.wait(self.packs.of(wave), 180)
         except AssertionError as error:
             told = self.cluster.run(
                 "sacct -aDX -o jobidraw,submit,start,end,state,nodelist; squeue -a -t all; sinfo -N"
