@@ -125,7 +125,8 @@ def _account(invoice: Row) -> list[tuple[str, str]]:
 def _energy(invoice: Row) -> str:
     emitted = f"; {invoice['kg_co2e']} kg CO2e" if invoice["kg_co2e"] is not None else ""
     measured = f", {invoice['measured_kwh']} of it measured" if invoice.get("measured_kwh") is not None else ""
-    return f"{invoice['energy_kwh']} kWh at the site's meter{measured}{emitted}"
+    paid = "" if any(map(_is_energy, invoice["lines"])) else "; it is in the price of the hour"
+    return f"{invoice['energy_kwh']} kWh at the site's meter{measured}{emitted}{paid}"
 
 
 def pages(invoices: Iterable[Row]) -> str:

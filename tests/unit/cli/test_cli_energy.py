@@ -81,6 +81,8 @@ def test_a_published_price_that_bears_energy_keeps_it_in(gpucost: Run, billed: l
     (invoice,) = json.loads(gpucost(*billed, "--json").stdout)
     assert {line["kwh"] for line in invoice["lines"]} == {None}, "it is told, and billed on no line"
     assert (invoice["energy_kwh"], invoice["kg_co2e"]) == ("0.106666", "0.042666")
+    told = "Energy:   0.106666 kWh at the site's meter, 0.045833 of it measured; 0.042666 kg CO2e; it is in the price"
+    assert f"{told} of the hour\n" in gpucost(*billed).stdout
 
 
 def test_what_is_wrong_is_named_in_one_go(gpucost: Run, billed: list[str], tmp_path: Path) -> None:
