@@ -94,6 +94,9 @@ def segments(windows: Iterable[Window], holdings: Iterable[Holding], start_ms: i
             active.append(coming[next_one])
             next_one += 1
         active = [one for one in active if one.end_ms > low]
+        if all(one.start_ms <= low and one.end_ms >= high for one in active):
+            yield Segment(window, low, high, tuple(active))
+            continue
         moments = {low, high}
         for one in active:
             moments |= {moment for moment in (one.start_ms, one.end_ms) if low < moment < high}

@@ -79,12 +79,12 @@ class _Lease:
     owner: Owner
     gpus: Fraction
     """Of the whole GPU, where the device is known: a MIG instance is a part of one."""
-    measured: list[tuple[int, int, Fraction, Fraction]] = field(default_factory=list)
+    measured: list[tuple[int, int, int | Fraction, int | Fraction]] = field(default_factory=list)
     """[start, end) of windows, their energy in mJ, and the part of each in which it was observed."""
 
-    def unmeasured(self) -> Iterator[tuple[int, int, Fraction]]:
+    def unmeasured(self) -> Iterator[tuple[int, int, int | Fraction]]:
         """[start, end) and the devices in it that no window covers: of one that covers a part of its time the rest."""
-        at, devices = self.piece.start_ms, self.piece.devices
+        at, devices = self.piece.start_ms, plain(self.piece.devices)
         for start, end, _, part in self.measured:
             if at < start:
                 yield at, start, devices
@@ -163,12 +163,13 @@ class JobsEnergy:
         if sums is None:
             during = self._during[owner.pool, owner.start_ms]
             sums = self._sums[owner] = _Sums(EnergySums(during), EnergySums(during), EnergySums(during))
-        energy = sum((one[2] for one in lease.measured), NIL)
+        energy: Fraction | int = 0
         for start, end, drawn, _ in lease.measured:
-            sums.measured.add(start, end, plain(drawn))
+            sums.measured.add(start, end, drawn)
+            energy += drawn
         missing: Fraction | int = 0
         for start, end, devices in lease.unmeasured():
-            sums.unmeasured.add(start, end, time := plain(devices) * (end - start))
+            sums.unmeasured.add(start, end, time := plain(devices * (end - start)))
             missing += time
         length = piece.end_ms - piece.start_ms
         sums.hosted.add(piece.start_ms, piece.end_ms, plain(lease.gpus) * length)
@@ -206,14 +207,24 @@ def _measure(
 ) -> None:
     """Give leases their parts of what a GPU drew."""
     for segment in segments(windows, holdings, start_ms, end_ms):
-        window, length = segment.window, segment.window.end_ms - segment.window.start_ms
-        part = Fraction(min(window.energy_observed_ms, length), length)
-        share = {one.key: portion for one, portion in portions(segment.held)} if part else {}
-        for one in segment.held:
+        window, held = segment.window, segment.held
+        if not held or not window.energy_observed_ms:
+            continue
+        start, end, length = segment.start_ms, segment.end_ms, window.end_ms - window.start_ms
+        seen, whole = window.energy_observed_ms, end - start == length
+        part = 1 if seen >= length else Fraction(seen, length)
+        energy = window.energy_mj if whole else plain(Fraction(window.energy_mj * (end - start), length))
+        alone = len(held) == 1 and held[0].share == 1
+        share = {} if alone else dict(_portions(held))
+        for one in held:
             mine = found.get(one.key, {}).get(one.start_ms)
-            if mine and part:
-                energy = Fraction(window.energy_mj * (segment.end_ms - segment.start_ms), length)
-                mine.measured.append((segment.start_ms, segment.end_ms, energy * share.get(one.key, NIL), part))
+            if mine:
+                drawn = energy if alone else plain(energy * share.get(one.key, NIL))
+                mine.measured.append((start, end, drawn, part))
+
+
+def _portions(held: tuple[Holding, ...]) -> Iterator[tuple[Key, Fraction]]:
+    return ((one.key, portion) for one, portion in portions(held))
 
 
 def _cut(holding: Holding, own: Mapping[int, _Lease] | None) -> Iterator[Holding]:

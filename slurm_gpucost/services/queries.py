@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from slurm_gpucost.ledger.queries import Rows, ask, each
+from slurm_gpucost.ledger.queries import Rows, ask, each, tuples
 from slurm_gpucost.ledger.store import open_readonly
 from slurm_gpucost.settings import Settings
 
@@ -24,6 +24,9 @@ class Queries(Protocol):
 
     def each(self, name: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         """The same, one by one, and kept nowhere: for answers as long as the ledger."""
+
+    def tuples(self, name: str, /, **params: Any) -> Iterator[tuple[Any, ...]]:
+        """The same without the names of columns, which costs half."""
 
 
 class LedgerQueries:
@@ -49,6 +52,10 @@ class LedgerQueries:
     def each(self, name: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         """The same, one by one, and kept nowhere."""
         return each(self.connection, name, **params)
+
+    def tuples(self, name: str, /, **params: Any) -> Iterator[tuple[Any, ...]]:
+        """The same without the names of columns."""
+        return tuples(self.connection, name, **params)
 
 
 @contextmanager

@@ -68,8 +68,8 @@ def load(queries: Queries, start_ms: int, end_ms: int, devices: Iterable[str] | 
     every = json.dumps(sorted([*instances, *(part for parts in instances.values() for part in parts)]))
     span = {"devices": every, "start_ms": start_ms, "end_ms": end_ms}
     windows: dict[str, list[Window]] = {}
-    for row in queries.each("usage_windows", **span):
-        windows.setdefault(row["device"], []).append(Window(*row.values()))  # columns stand in the order of fields
+    for window in map(Window._make, queries.tuples("usage_windows", **span)):  # columns stand in the order of fields
+        windows.setdefault(window.device, []).append(window)
     slices = _slices(queries)
     holdings: dict[str, list[Holding]] = {}
     released: dict[Key, int] = {}

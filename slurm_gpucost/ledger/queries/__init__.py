@@ -31,6 +31,11 @@ def ask(db: sqlite3.Connection, name: str, **params: Any) -> Rows:
 
 def each(db: sqlite3.Connection, name: str, **params: Any) -> Iterator[dict[str, Any]]:
     """The same, one by one."""
-    cursor = db.execute(text_of(name), params)
+    cursor = tuples(db, name, **params)
     columns = [column[0] for column in cursor.description]
     return (dict(zip(columns, row, strict=True)) for row in cursor)
+
+
+def tuples(db: sqlite3.Connection, name: str, **params: Any) -> sqlite3.Cursor:
+    """The same without the names of columns, in the order in which the query has them."""
+    return db.execute(text_of(name), params)

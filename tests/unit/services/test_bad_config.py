@@ -50,6 +50,9 @@ class Q:
     def ask(self, name: str, /, **p: Any) -> list[dict[str, Any]]:
         return [] if name in ("rates", "account_facts", "measured_devices") else [self.row]
 
+    def tuples(self, name: str, /, **_: Any) -> Iterator[tuple[Any, ...]]:
+        raise AssertionError(name)
+
     def each(self, name: str, /, **p: Any) -> Iterator[dict[str, Any]]:
         return iter(self.ask(name, **p))
 

@@ -38,6 +38,9 @@ class Recorded:
         self.asked.append((params["start_ms"], params["end_ms"]))
         return self.rows.get(params["start_ms"], self.rows.get(None, []))
 
+    def tuples(self, name: str, /, **_: Any) -> Iterator[tuple[Any, ...]]:
+        raise AssertionError(name)
+
     def each(self, name: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         return iter(self.ask(name, **params))
 
