@@ -1,9 +1,9 @@
 """To which pool an attempt belongs, where pools bill by TRES: to one, so that all that it took is billed once.
 
 An attempt with GPUs belongs to the pool of which it holds most device time, first by name of equals. All leases of an
-attempt hold the same as long as they last, so that is the same in every month. One without GPUs belongs to the pool of
-its first node by name that has GPUs: of which pool the inventory says, of nodes that it does not know the config. A
-node that goes to another pool counts as where it is when the time begins.
+attempt hold the same as long as they last, so that is the same in every month, as long as its nodes stay in their
+pools. One without GPUs belongs to the pool of its first node by name that has GPUs: of which pool the inventory says,
+of nodes that it does not know the config.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from slurm_gpucost.services.holds import AttemptKey, Row, key_of, names_of
-from slurm_gpucost.services.places import placed, sku_of, stretches
+from slurm_gpucost.services.places import placed, sku_of
 from slurm_gpucost.services.quantities import place_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
@@ -23,7 +23,7 @@ _Weights = dict[str, Fraction]
 
 
 class Belonging:
-    """Of all attempts that overlap a time, [start_ms, end_ms)."""
+    """Of all attempts that overlap a time, [start_ms, end_ms), in which no node goes to another pool."""
 
     def __init__(self, settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> None:
         self._settings, self._queries = settings, queries
@@ -42,10 +42,9 @@ class Belonging:
         found: dict[AttemptKey, _Weights] = defaultdict(dict)
         for lease in self._queries.each("held_leases", **self._window):
             weights = found[key_of(lease)]
-            for start, end in stretches(self._settings, lease["start_ms"], lease["end_ms"]):
-                if place := place_of(self._settings, placed(self._settings, lease, start)):
-                    time = Fraction(lease["units"] * (end - start), lease["share_den"])
-                    weights[place[0]] = weights.get(place[0], Fraction(0)) + time
+            if place := place_of(self._settings, placed(self._settings, lease, self._window["start_ms"])):
+                time = Fraction(lease["units"] * (lease["end_ms"] - lease["start_ms"]), lease["share_den"])
+                weights[place[0]] = weights.get(place[0], Fraction(0)) + time
         return dict(found)
 
     @cached_property

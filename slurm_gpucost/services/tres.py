@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
@@ -22,6 +23,7 @@ from slurm_gpucost.domain.outages import cut
 from slurm_gpucost.services.blocked import BlockedPiece
 from slurm_gpucost.services.deciding import Decider
 from slurm_gpucost.services.holds import Row, key_of, names_of, ran_ms, unseen_stops
+from slurm_gpucost.services.places import stretches
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.tres_attempts import ByTres, Window, read
 from slurm_gpucost.services.tres_held import moved
@@ -40,12 +42,29 @@ def charges(
     """
     if not any(priced.tres for priced in parts.values()) and not any(pool.tres for pool in settings.pools):
         return []
-    those = ByTres(settings, queries, parts, known_ms)
     found: list[Charge] = []
-    for (pool, start_ms), priced in sorted(parts.items(), key=lambda part: part[0]):
-        if priced.tres is not None:
-            found += _lines(those, pool, start_ms, priced, priced.tres)
-    return found + list(moved(those))
+    for clipped in _between_moves(settings, parts):
+        those = ByTres(settings, queries, clipped, known_ms)
+        for (pool, start_ms), priced in sorted(clipped.items(), key=lambda part: part[0]):
+            if priced.tres is not None:
+                found += _lines(those, pool, start_ms, priced, priced.tres)
+        found += moved(those)
+    return found
+
+
+def _between_moves(
+    settings: Settings, parts: Mapping[tuple[str, int], Priced]
+) -> Iterator[dict[tuple[str, int], Priced]]:
+    """The parts cut where nodes go to another pool: from then on their jobs belong to that one."""
+    periods = [priced.period for priced in parts.values()]
+    for low, high in stretches(settings, min(p.start_ms for p in periods), max(p.end_ms for p in periods)):
+        clipped = {}
+        for key, priced in parts.items():
+            start, end = max(low, priced.period.start_ms), min(high, priced.period.end_ms)
+            if start < end:
+                clipped[key] = replace(priced, period=priced.period._replace(start_ms=start, end_ms=end))
+        if clipped:
+            yield clipped
 
 
 def _lines(those: ByTres, pool: str, start_ms: int, priced: Priced, prices: Prices) -> Iterator[Charge]:

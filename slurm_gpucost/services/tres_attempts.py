@@ -24,14 +24,18 @@ Window = tuple[int, int]
 
 
 class ByTres:
-    """The attempts of the parts of pools that are billed by TRES. Raises ConfigError where time is rounded, too."""
+    """The attempts of the parts of pools that are billed by TRES, in a time in which no node goes to another pool.
+
+    Raises ConfigError where time is rounded, too.
+    """
 
     def __init__(
         self, settings: Settings, queries: Queries, parts: Mapping[tuple[str, int], Priced], known_ms: int | None
     ) -> None:
         """Classes of accounts are as they are at ``known_ms``, else at the start of each part."""
         self.settings, self.queries, self.parts, self.known_ms = settings, queries, parts, known_ms
-        start, end = min(at for _, at in parts), max(priced.period.end_ms for priced in parts.values())
+        start = min(priced.period.start_ms for priced in parts.values())
+        end = max(priced.period.end_ms for priced in parts.values())
         self.spans = tres_spans(settings, published(queries), start, end)
         """When each pool bills so, also where another pool's month has begun already or has not ended yet."""
         if self.spans and settings.billing.rounding.per:
