@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from fractions import Fraction as F
 from pathlib import Path
@@ -53,6 +54,10 @@ devices = 40
 purchase_price = 30000
 purchase_date = 2026-01-01
 """
+
+
+MORE = int(os.environ.get("GPUCOST_EXAMPLES", "1"))
+"""As many times as usual: tests/soak asks for more."""
 
 
 class Job(NamedTuple):
@@ -167,7 +172,7 @@ def held(invoices: list[dict[str, Any]]) -> Any:
     return hours
 
 
-@runs(max_examples=60)
+@runs(max_examples=60 * MORE)
 @given(SITES, JOBS)
 def test_it_adds_up_and_every_second_is_on_one_line(folder: Path, site: Site, jobs: list[Job]) -> None:
     invoices, differences = billed(folder, site._replace(blocked=""), rows_of(jobs))
@@ -182,7 +187,7 @@ def test_it_adds_up_and_every_second_is_on_one_line(folder: Path, site: Site, jo
     assert differences == [], "with what CPUs block, too"
 
 
-@runs(max_examples=25)
+@runs(max_examples=25 * MORE)
 @given(SITES, JOBS, st.data())
 def test_the_order_in_which_evidence_comes_counts_for_nothing(
     folder: Path, site: Site, jobs: list[Job], data: st.DataObject
@@ -191,7 +196,7 @@ def test_the_order_in_which_evidence_comes_counts_for_nothing(
     assert billed(folder, site, rows)[0] == billed(folder, site, data.draw(st.permutations([*rows, rows[0]])))[0]
 
 
-@runs(max_examples=25)
+@runs(max_examples=25 * MORE)
 @given(SITES, JOBS)
 def test_a_waived_job_changes_no_other_accounts_invoice(folder: Path, site: Site, jobs: list[Job]) -> None:
     """But that owners get a part of what guests pay."""
@@ -204,7 +209,7 @@ def test_a_waived_job_changes_no_other_accounts_invoice(folder: Path, site: Site
     assert others[0] == others[1]
 
 
-@runs(max_examples=25)
+@runs(max_examples=25 * MORE)
 @given(SITES, JOBS, st.integers(1, 89))
 def test_without_rounding_a_job_in_two_parts_costs_what_it_cost(
     folder: Path, site: Site, jobs: list[Job], at: int
