@@ -28,7 +28,11 @@ def test_many_bills() -> None:
         "tests/unit/services/test_whole_bill.py",
     ]
     done = subprocess.run(
-        words, env={**os.environ, "GPUCOST_EXAMPLES": TIMES}, cwd=REPOSITORY, capture_output=True, text=True
+        [sys.executable, *words],
+        env={**os.environ, "GPUCOST_EXAMPLES": TIMES},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
     )
     print(f"seed {seed}, {TIMES} times as many as usual: {done.stdout.splitlines()[-1:]}")
     assert done.returncode == 0, done.stdout[-4000:]
