@@ -11,6 +11,7 @@ from slurm_gpucost.cli import (
     accounts,
     audit,
     backfill,
+    backup,
     config,
     demo,
     energy,
@@ -67,6 +68,8 @@ app.add_typer(config_app, name="config")
 app.command("status")(guarded(status.status))
 app.command("backfill")(guarded(backfill.backfill))
 app.command("rebuild")(guarded(rebuild.rebuild))
+app.command("backup")(guarded(backup.backup))
+app.command("restore")(guarded(backup.restore))
 app.command("jobs")(guarded(jobs.jobs))
 app.command("report")(guarded(report.report))
 app.command("reconcile")(guarded(reconcile.reconcile))

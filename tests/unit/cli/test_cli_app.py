@@ -22,7 +22,7 @@ from slurm_gpucost.domain.errors import ConfigError, GpucostError, UsageError
 Run = Callable[..., Result]
 COMMANDS = [
     ["init"], ["config", "check"], ["status"], ["backfill"], ["rebuild"], ["jobs"], ["report"], ["invoice"],
-    ["rates", "explain"], ["demo"],
+    ["rates", "explain"], ["demo"], ["backup"], ["restore"],
 ]  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def keys(value: Any) -> set[str]:
 @pytest.mark.parametrize(
     "words",
     ["jobs -a -S 2026-10-01", "invoice --month 2026-10", "invoice --month 2026-10 -u bob", "rates explain", "status",
-     "report cluster a start=2026-10-01 end=2026-11-01", "config check", "rebuild",
+     "report cluster a start=2026-10-01 end=2026-11-01", "config check", "rebuild", "backup copy.db",
      "energy --month 2026-10"],
 )  # fmt: skip
 def test_every_key_of_the_json_is_documented(ask: Ask, words: str) -> None:
@@ -115,6 +115,8 @@ def test_the_examples_are_understood(
     words = shlex.split(line.partition(" > ")[0].partition(" | ")[0], comments=True)[1:]
     if words == ["demo"]:
         return  # plays for seconds; it has a test of its own
+    if words[0] == "restore":
+        assert site("backup", words[1]).exit_code == 0
     result = site(*words)
     asks_sacct = words[:2] == ["backfill", "-S"] and "--print-command" not in words
     assert result.exit_code == (1 if asks_sacct else 0), result.stderr
