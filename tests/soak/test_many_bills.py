@@ -19,14 +19,7 @@ TIMES = os.environ.get("SOAK_BILLS", "20")
 
 def test_many_bills() -> None:
     seed = random.SystemRandom().randrange(2**32)
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        f"--hypothesis-seed={seed}",
-        "tests/unit/services/test_whole_bill.py",
-    ]
+    words = ["-m", "pytest", "-q", f"--hypothesis-seed={seed}", "tests/unit/services/test_whole_bill.py"]
     done = subprocess.run(
         [sys.executable, *words],
         env={**os.environ, "GPUCOST_EXAMPLES": TIMES},
