@@ -62,7 +62,7 @@ def _unused(
     unused: defaultdict[Holder, Fraction] = defaultdict(Fraction)
     for one in hours:
         unused[settings.cluster, one.share.account, ""] += one.unused
-    existed = Fraction(pool.costs.of(sku).count * (period.end_ms - period.start_ms))
+    existed = Fraction(pool.costs.of(sku).counts.device_ms(*period))
     return unused, open_ms(existed, hours)
 
 

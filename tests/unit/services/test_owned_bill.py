@@ -289,3 +289,13 @@ def test_an_owner_of_unused_devices_carries_their_cost_though_nobody_held_any(tm
         (row,) = showback(settings, queries, MONTH, OVER)
     assert (row["idle_cost"], row["cost_per_gpu_hour"]) == ("1926.00", None)
     assert [(one["account"], one["cost"]) for one in row["holders"]] == [("physics", "1926.00")]
+
+
+def test_the_open_hours_of_idle_cost_follow_the_number_of_devices(tmp_path: Path) -> None:
+    """15 days of 8 devices and 16 of 24 are 12,096 hours, of which physics left its 4 x 744 unused."""
+    dated = "devices = [{ since = 2026-01-01, devices = 8 }, { since = 2026-10-16, devices = 24 }]"
+    settings = site(tmp_path, [], SITE.replace("devices = 8\n", f"{dated}\n"))
+    with open_queries(settings) as queries:
+        (row,) = showback(settings, queries, MONTH, OVER)
+    (physics,) = row["holders"]
+    assert abs(Decimal(physics["cost"]) - Decimal(row["cost"]) * 2976 / 12096) < Decimal("0.01")
