@@ -12,22 +12,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.exact import exact, time_span
-from slurm_gpucost.costing.tariff import Tariff
-from slurm_gpucost.costing.terms import Pue, Terms, terms
+from slurm_gpucost.costing.terms import Terms
 from slurm_gpucost.domain.units import MJ_PER_KWH
 
 GRAMS_PER_KG = 1000
-
-
-class EnergyWindow(NamedTuple):
-    """Energy drawn in [start, end) ms UTC, evenly. A Fraction of a mJ where a window was cut or shared."""
-
-    start_ms: int
-    end_ms: int
-    energy_mj: int | Fraction
 
 
 class EnergyLine(NamedTuple):
@@ -40,14 +30,6 @@ class EnergyLine(NamedTuple):
     amount: Fraction
     grams: Fraction = Fraction(0)
     """CO2e, each moment at its factor."""
-
-
-class EnergyCost(NamedTuple):
-    """What energy cost, and how much that was."""
-
-    kwh: Fraction
-    """At the site's meter: PUE is in it."""
-    amount: Fraction
 
 
 class EnergySums:
@@ -95,28 +77,6 @@ class EnergySums:
             for (price, pue), (energy, grams) in sorted(sums.items())
             for kwh in [energy * pue / MJ_PER_KWH]
         ]
-
-
-def energy_lines(windows: Iterable[EnergyWindow], during: Sequence[Terms]) -> list[EnergyLine]:
-    """The energy of windows as :class:`EnergySums` adds it up; raises ValueError as that does."""
-    sums = EnergySums(during)
-    for one in windows:
-        sums.add(*one)
-    return sums.lines()
-
-
-def energy_cost(windows: Iterable[EnergyWindow], tariff: Tariff, pue: Sequence[Pue], zone: ZoneInfo) -> EnergyCost:
-    """What the windows cost in all. For many leases make ``terms`` once.
-
-    Raises ValueError and TypeError as ``terms`` and ``energy_lines`` do.
-    """
-    windows = list(windows)
-    if not windows:
-        return EnergyCost(Fraction(0), Fraction(0))
-    start, end = min(one.start_ms for one in windows), max(one.end_ms for one in windows)
-    lines = energy_lines(windows, terms(tariff, pue, zone, start, end))
-    kwh = sum((line.kwh for line in lines), Fraction(0))
-    return EnergyCost(kwh, sum((line.amount for line in lines), Fraction(0)))
 
 
 def mean_pue(lines: Iterable[EnergyLine]) -> Fraction:

@@ -35,6 +35,7 @@ from slurm_gpucost.domain.units import HOUR_MS, decimal_text
 HOURS_DECIMALS = ENERGY_DECIMALS = 6
 OF_INVOICES = ("contact", "tax_id", "tax_exempt", "net_total", "tax_rate", "tax_total")
 """What statements do not say, for nobody pays them."""
+_ENERGY = ("energy_kwh", "measured_kwh", "kg_co2e")
 NIL = Fraction(0)
 
 
@@ -131,21 +132,26 @@ def _energy_by_user(lines: Iterable[Mapping[str, Any]], told: Mapping[str, Told]
     found: list[dict[str, Any]] = []
     for user in sorted({line["user"] for line in shown} | told.keys()):
         mine, own = [line for line in shown if line["user"] == user], told.get(user)
-        beside = {"user": user, "measured_kwh": None, "energy_kwh": None, "kg_co2e": None}
-        if own:
-            beside["measured_kwh"] = decimal_text(own.measured_kwh, ENERGY_DECIMALS)
-            beside["energy_kwh"] = decimal_text(own.kwh, ENERGY_DECIMALS)
-            if own.grams is not None:
-                beside["kg_co2e"] = decimal_text(own.grams / GRAMS_PER_KG, ENERGY_DECIMALS)
-        rows = [beside, *({"energy_kwh": line["kwh"], "kg_co2e": line["kg_co2e"]} for line in mine)]
+        rows = [told_energy(own), *({"energy_kwh": line["kwh"], "kg_co2e": line["kg_co2e"]} for line in mine)]
         found.append({"user": user, **_energy_of(rows)})
     return found
+
+
+def told_energy(told: Told | None) -> dict[str, str | None]:
+    """As JSON has it, decimal text; None: nobody knows."""
+    if told is None:
+        return dict.fromkeys(_ENERGY)
+    grams = None if told.grams is None else told.grams / GRAMS_PER_KG
+    return {
+        name: None if value is None else decimal_text(value, ENERGY_DECIMALS)
+        for name, value in zip(_ENERGY, (told.kwh, told.measured_kwh, grams), strict=True)
+    }
 
 
 def _energy_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
     """Sums as they are shown, so that statements add up to invoices; None: nobody knows."""
     found: dict[str, str | None] = {}
-    for name in ("energy_kwh", "measured_kwh", "kg_co2e"):
+    for name in _ENERGY:
         shown = [Fraction(row[name]) for row in rows if row.get(name) is not None]
         found[name] = decimal_text(sum(shown, NIL), ENERGY_DECIMALS) if shown else None
     return found

@@ -15,7 +15,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from slurm_gpucost.costing.operating import Borne, borne
-from slurm_gpucost.costing.pools import Devices, PoolCosts, Source, machines_kwh, means, pues, yearly
+from slurm_gpucost.costing.pools import Devices, PoolCosts, Source, yearly
+from slurm_gpucost.costing.rated import machines_kwh, means, pues
 from slurm_gpucost.costing.steps import HOURS_PER_YEAR, POSTED_DECIMALS, Step
 from slurm_gpucost.domain.units import decimal_text, to_decimal
 
@@ -38,9 +39,9 @@ class Derivation:
     """What owners pay for a device-hour, posted; None: the SKU has no shares."""
 
 
-def derive(costs: PoolCosts, sku: str, first_day: date, currency: str, owned_on: date | None = None) -> Derivation:
+def derive(costs: PoolCosts, sku: str, first_day: date, currency: str, as_of: date | None = None) -> Derivation:
     """The rate of a SKU from ``first_day`` on, with the devices and the shares of that day, or of another."""
-    costs = costs.on(owned_on or first_day)
+    costs = costs.on(as_of or first_day)
     devices = costs.of(sku)
     key = f"pools.{costs.pool}.skus.{sku}"
     year = f"{currency}/year"
@@ -48,7 +49,7 @@ def derive(costs: PoolCosts, sku: str, first_day: date, currency: str, owned_on:
     found = list(yearly(costs, sku, first_day))
     energy, drawn = _energy(costs, sku, first_day, year)
     annual = sum((part.amount for part in found), Fraction(0)) + energy
-    bears = borne(costs, sku, owned_on or first_day, annual, (part.amount for part in found if part.capital), currency)
+    bears = borne(costs, sku, as_of or first_day, annual, (part.amount for part in found if part.capital), currency)
     capacity = bears.devices * HOURS_PER_YEAR
     hours, spread = _hours(costs, devices, bears, capacity)
     rate = bears.cost / hours

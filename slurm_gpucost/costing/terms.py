@@ -53,7 +53,7 @@ def pue_faults(pue: Sequence[Pue]) -> list[tuple[str, str]]:
 def terms(
     tariff: Tariff, pue: Sequence[Pue], zone: ZoneInfo, start_ms: int, end_ms: int, emission: Sequence[Emission] = ()
 ) -> list[Terms]:
-    """The terms in [start_ms, end_ms), in order, without a gap: what ``energy_lines`` wants, once for a period.
+    """The terms in [start_ms, end_ms), in order, without a gap: what ``EnergySums`` wants, once for a period.
 
     ``emission`` is in order; before the first nothing is emitted. Raises ValueError for a tariff or PUEs at fault, and
     for a time before the first of either.

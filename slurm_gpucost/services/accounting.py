@@ -9,6 +9,7 @@ from slurm_gpucost.ledger import asked, ingest
 from slurm_gpucost.ledger.asked import Open, asked_until, last_current_poll
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
+from slurm_gpucost.services.reservation_evidence import RESERVATIONS
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources.sacct import Slice
 
@@ -64,7 +65,7 @@ class Accounting:
 
     def reservations_window(self, now_ms: int) -> tuple[int, int]:
         """[start, end) to ask reservations for: they are few, so all of the look-back each time, whoever asked last."""
-        known = asked.last_poll(self._ledger.connection, collect.RESERVATIONS, self._settings.cluster)
+        known = asked.last_poll(self._ledger.connection, RESERVATIONS, self._settings.cluster)
         far = now_ms - self._settings.accounting_look_back_days * DAY_MS
         return min(far, now_ms if known is None else known - DAY_MS), now_ms + 10_000
 

@@ -29,7 +29,7 @@ from slurm_gpucost.services.queries import LedgerQueries
 from slurm_gpucost.services.rates import heard, period_costs, period_in
 from slurm_gpucost.services.utilization import of_skus
 from slurm_gpucost.settings import Pool, Settings
-from slurm_gpucost.settings.catalogue import minor_unit
+from slurm_gpucost.settings.currencies import minor_unit
 
 
 class _Done(NamedTuple):

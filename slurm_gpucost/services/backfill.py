@@ -15,6 +15,7 @@ from slurm_gpucost.ledger import asked, ingest
 from slurm_gpucost.ledger.projector import bring_up_to_date, pending
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect
+from slurm_gpucost.services.reservation_evidence import RESERVATIONS, take_node_cpus, take_reservations
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import nodes, reservations, sacct
 from slurm_gpucost.sources.accounting_text import (
@@ -87,13 +88,13 @@ def _reservations(settings: Settings, ledger: Ledger, window: tuple[int, int], r
     timeout, current = settings.accounting_timeout_seconds, window[1] >= now - CURRENT_MS
     try:
         said = reservations.ask(settings.sacctmgr, settings.cluster, *window, timeout, now)
-        collect.take_reservations(ledger, settings, said, window, now, current=current)
+        take_reservations(ledger, settings, said, window, now, current=current)
         if settings.controller_enabled:
             listed = nodes.ask(settings.scontrol, settings.controller_timeout_seconds)
-            collect.take_node_cpus(ledger, settings, listed, now)
+            take_node_cpus(ledger, settings, listed, now)
     except SourceError as error:
         result.failed.append(str(error))
-        collect.take_failure(ledger, settings, collect.RESERVATIONS, now, str(error))
+        collect.take_failure(ledger, settings, RESERVATIONS, now, str(error))
 
 
 def from_file(

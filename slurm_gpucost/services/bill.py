@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -22,7 +22,7 @@ from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import period_in, published
 from slurm_gpucost.services.reserved import reserved_time
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.settings.catalogue import minor_unit
+from slurm_gpucost.settings.currencies import minor_unit
 
 
 def bill(
@@ -118,7 +118,7 @@ def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, b
             yield Charge(row["cluster"], row["account"], key, quantity, time)
 
 
-def owned(rows: Rows, account: str | None, user: str | None) -> Rows:
+def owned(rows: Iterable[places.Row], account: str | None, user: str | None) -> list[places.Row]:
     """The rows of an account, or a user, or both."""
     return [row for row in rows if account in (None, row["account"]) and user in (None, row["user"])]
 

@@ -1,11 +1,11 @@
-"""Takes in what witnesses say. The daemon, the backfill and the demo all go through here, and nothing else does.
+"""Takes in what witnesses say. The daemon, the backfill and the demo go through here, for reservations through
+:mod:`slurm_gpucost.services.reservation_evidence`, and nothing else does.
 
 Each function is one durable transaction, safe to repeat; projection follows in transactions of its own.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -19,7 +19,6 @@ from slurm_gpucost.domain.evidence import (
     HookEvent,
     NodeReport,
     Poll,
-    ReservationReport,
     SlotReport,
 )
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
@@ -35,8 +34,6 @@ from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.spool import BadEvent, SpoolFile, to_event
 
 BATCH_ROWS = 5_000
-RESERVATIONS = "reservations"
-"""The witness that is asked for them."""
 
 
 class Taken(NamedTuple):
@@ -160,43 +157,6 @@ def take_node_events(
         poll = Poll("sacctmgr", settings.cluster, observed_at_ms, *window, len(rows), new, 1, 1, "")
         asked.add_poll(db, poll)
     return Taken(len(rows), new, [])
-
-
-def take_reservations(
-    ledger: Ledger, settings: Settings, said: Iterable[ReservationReport], window: tuple[int, int], observed_at_ms: int,
-    *, current: bool,
-) -> Taken:  # fmt: skip
-    """What slurmdbd says of the reservations that touch ``window``. ``current``: it reaches to the time of asking.
-
-    A row that lasted at the last look and is not there any more ended then: it was deleted before it began, or moved.
-    An association that slurmdbd knows no more is of the account that it was of.
-    """
-    with ledger.transaction() as db:
-        looked = asked.last_poll(db, RESERVATIONS, settings.cluster) or 0
-        before = {(one.id, one.start_ms): one for one in reports.latest_reservations(db, settings.cluster)}
-        known = [_with_accounts(one, before.get((one.id, one.start_ms))) for one in said]
-        there = {(one.id, one.start_ms) for one in known}
-        gone = [
-            one._replace(end_ms=max(one.start_ms, last), listed=0, observed_at_ms=observed_at_ms)
-            for key, one in before.items()
-            for last in [max(looked, one.observed_at_ms)]
-            if current and key not in there and one.end_ms > max(last, window[0]) and one.start_ms < window[1]
-        ]
-        new = reports.add_reservations(db, [*known, *gone])
-        poll = Poll(RESERVATIONS, settings.cluster, observed_at_ms, *window, len(known), new, 1, int(current), "")
-        asked.add_poll(db, poll)
-    return Taken(len(known), new, [])
-
-
-def take_node_cpus(ledger: Ledger, settings: Settings, listed: str, observed_at_ms: int) -> int:
-    """What ``scontrol show node`` says of CPUs; of how many nodes it is something else than before."""
-    with ledger.transaction() as db:
-        return reports.add_node_cpus(db, nodes.parse_cpus(listed, settings.cluster, observed_at_ms))
-
-
-def _with_accounts(said: ReservationReport, before: ReservationReport | None) -> ReservationReport:
-    same = before is not None and before.associations == said.associations and "" in json.loads(said.accounts)
-    return said._replace(accounts=before.accounts) if before and same else said
 
 
 def take_accounts(

@@ -17,7 +17,7 @@ from slurm_gpucost.costing.exact import plain
 from slurm_gpucost.costing.imputation import NAMEPLATE, Nameplate, Observed, Power, power
 from slurm_gpucost.costing.lines import ENERGY, HOST_ENERGY, IMPUTED_ENERGY
 from slurm_gpucost.costing.periods import Period
-from slurm_gpucost.costing.pools import pues
+from slurm_gpucost.costing.rated import pues
 from slurm_gpucost.costing.terms import Terms, terms
 from slurm_gpucost.domain.apportion import Holding, Key, portions, segments
 from slurm_gpucost.domain.readings import Window
@@ -60,6 +60,16 @@ class Drawn(NamedTuple):
     energy_mj: Fraction
     """Before PUE."""
     lines: list[EnergyLine]
+
+    @property
+    def kwh(self) -> Fraction:
+        """At the site's meter."""
+        return sum((line.kwh for line in self.lines), NIL)
+
+    @property
+    def grams(self) -> Fraction:
+        """CO2e."""
+        return sum((line.grams for line in self.lines), NIL)
 
 
 @dataclass
@@ -215,16 +225,12 @@ def _measure(
         part = 1 if seen >= length else Fraction(seen, length)
         energy = window.energy_mj if whole else plain(Fraction(window.energy_mj * (end - start), length))
         alone = len(held) == 1 and held[0].share == 1
-        share = {} if alone else dict(_portions(held))
+        share = {} if alone else {one.key: portion for one, portion in portions(held)}
         for one in held:
             mine = found.get(one.key, {}).get(one.start_ms)
             if mine:
                 drawn = energy if alone else plain(energy * share.get(one.key, NIL))
                 mine.measured.append((start, end, drawn, part))
-
-
-def _portions(held: tuple[Holding, ...]) -> Iterator[tuple[Key, Fraction]]:
-    return ((one.key, portion) for one, portion in portions(held))
 
 
 def _cut(holding: Holding, own: Mapping[int, _Lease] | None) -> Iterator[Holding]:

@@ -88,18 +88,20 @@ def charges(parts: Mapping[tuple[str, int], Priced], drawn: Of) -> Iterator[Char
 
 def told(settings: Settings, parts: Mapping[tuple[str, int], Priced], drawn: Of) -> dict[tuple[str, str, str], Told]:
     """By cluster, account and user: what their jobs drew, billed or not, that is on no line; and what was measured."""
-    emits = {pool.name for pool in settings.pools if pool.energy.emission}
     found: dict[tuple[str, str, str], Told] = {}
+    for one, energy in energies(settings, drawn):
+        owner = one.owner
+        beside = parts[owner.pool, owner.start_ms].rate_parts == 1
+        more = energy if beside else Told(measured_kwh=energy.measured_kwh)
+        key = (owner.cluster, owner.account, owner.user)
+        found[key] = found[key].plus(more) if key in found else more
+    return found
+
+
+def energies(settings: Settings, drawn: Of) -> Iterator[tuple[Drawn, Told]]:
+    """All that was drawn, each with what is told of it; nothing of what was nothing."""
+    emits = {pool.name for pool in settings.pools if pool.energy.emission}
     for pool, those in drawn.items():
         for one in those:
-            key, owner = (one.owner.cluster, one.owner.account, one.owner.user), one.owner
-            kwh = sum((line.kwh for line in one.lines), NIL)
-            beside = parts[owner.pool, owner.start_ms].rate_parts == 1
-            more = Told(
-                kwh if beside else NIL,
-                sum((line.grams for line in one.lines), NIL) if beside and pool in emits else None,
-                kwh if one.kind == ENERGY else NIL,
-            )
-            if kwh:
-                found[key] = found[key].plus(more) if key in found else more
-    return found
+            if kwh := one.kwh:
+                yield one, Told(kwh, one.grams if pool in emits else None, kwh if one.kind == ENERGY else NIL)

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Pool, Settings, Sku
 
+Row = Mapping[str, Any]
 EVERYWHERE: Mapping[str, Any] = {"nodes": None, "among": 1}
 """Parameters of a query that zones can divide, for what is on any node."""
 NAMING = "naming"
@@ -62,22 +62,27 @@ def stretches(settings: Settings, start_ms: int, end_ms: int) -> list[tuple[int,
     return list(pairwise([start_ms, *sorted(at for at in moves if start_ms < at < end_ms), end_ms]))
 
 
-def ask(settings: Settings, queries: Queries, name: str, start_ms: int, end_ms: int, **params: Any) -> Rows:
+def ask(settings: Settings, queries: Queries, name: str, start_ms: int, end_ms: int, **params: Any) -> list[Row]:
     """The rows of a query of a time that zones can divide, each with :data:`NAMING`; sums of them add up."""
     return [
-        {**row, NAMING: zone.naming}
+        with_naming(row, zone.naming)
         for low, high in stretches(settings, start_ms, end_ms)
         for zone in zones(settings, low)
         for row in queries.ask(name, start_ms=low, end_ms=high, **zone.params, **params)
     ]
 
 
-def placed(settings: Settings, row: Mapping[str, Any], at_ms: int) -> dict[str, Any]:
+def with_naming(row: Row, naming: frozenset[str] | None) -> Row:
+    """The row with :data:`NAMING`; the same row where that says nothing."""
+    return row if naming is None else {**row, NAMING: naming}
+
+
+def placed(settings: Settings, row: Row, at_ms: int) -> Row:
     """A row that has its node, with :data:`NAMING` as of a moment."""
-    return {**row, NAMING: settings.pools_naming(row["cluster"], row["node"] or "", at_ms)}
+    return with_naming(row, settings.pools_naming(row["cluster"], row["node"] or "", at_ms))
 
 
-def sku_of(settings: Settings, row: Mapping[str, Any]) -> tuple[Pool, Sku] | None:
+def sku_of(settings: Settings, row: Row) -> tuple[Pool, Sku] | None:
     """The pool and SKU of a row with ``gres_type``, ``model`` and, where pools name nodes, :data:`NAMING`."""
     return settings.sku_for(row["gres_type"], row["model"], row.get(NAMING))
 
@@ -92,8 +97,8 @@ def of_devices(settings: Settings, queries: Queries, at_ms: int) -> dict[str, tu
     return found
 
 
-def there(settings: Settings, queries: Queries, at_ms: int) -> Iterator[dict[str, Any]]:
+def there(settings: Settings, queries: Queries, at_ms: int) -> Iterator[Row]:
     """The rows of ``capacity`` for the devices that are there at the end of a moment."""
     for zone in zones(settings, at_ms - 1):
         for row in queries.ask("capacity", start_ms=at_ms - 1, end_ms=at_ms, **zone.params):
-            yield {**row, NAMING: zone.naming}
+            yield with_naming(row, zone.naming)

@@ -20,7 +20,7 @@ from slurm_gpucost.domain.apportion import Key
 from slurm_gpucost.domain.outages import cut
 from slurm_gpucost.domain.units import MS
 from slurm_gpucost.services.deciding import Decider, Row
-from slurm_gpucost.services.places import NAMING, Zone, placed, sku_of, stretches, zones
+from slurm_gpucost.services.places import Zone, placed, sku_of, stretches, with_naming, zones
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.settings import Settings
 
@@ -113,7 +113,7 @@ class _Question:
             self._rounded(looked_at)
         return [
             Held(
-                {**self.rows[group.holder], NAMING: self.zone.naming},
+                with_naming(self.rows[group.holder], self.zone.naming),
                 self._decide(group),
                 self.time.get(group, NIL),
                 self.added.get(group, NIL),

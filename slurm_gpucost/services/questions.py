@@ -12,6 +12,7 @@ from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import collect, reconcile
 from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.background import Background
+from slurm_gpucost.services.reservation_evidence import RESERVATIONS, take_node_cpus, take_reservations
 from slurm_gpucost.services.trouble import Trouble, told
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import associations, node_events, nodes, reservations, sacct, scontrol
@@ -38,7 +39,7 @@ class Questions:
         self._trouble = trouble
         self._accounting = Accounting(settings, ledger)
         self._due = {"sacct": 0, "sacctmgr": 0, "accounts": 0, "scontrol": 0, RECONCILE: clock() + RECONCILE_AFTER_MS}
-        self._due[collect.RESERVATIONS] = 0
+        self._due[RESERVATIONS] = 0
 
     def ask_due(self) -> None:
         """Ask what is due and not under way."""
@@ -46,7 +47,7 @@ class Questions:
         self._when_due("sacct", settings.accounting_interval_seconds, self._to_accounting)
         self._when_due("sacctmgr", settings.accounting_interval_seconds, self._about_nodes)
         if settings.billing.bill_reservations:
-            self._when_due(collect.RESERVATIONS, settings.accounting_interval_seconds, self._about_reservations)
+            self._when_due(RESERVATIONS, settings.accounting_interval_seconds, self._about_reservations)
         self._when_due("accounts", ACCOUNTS_EVERY_SECONDS, lambda now: partial(self._ask_of_accounts, now))
         self._when_due(RECONCILE, RECONCILE_EVERY_SECONDS, lambda now: partial(self._reconcile, now))
         if settings.controller_enabled:
@@ -116,11 +117,14 @@ class Questions:
         """How many CPUs nodes have says whether a reservation is of whole nodes."""
         settings, ledger, timeout = self._settings, self._ledger, self._settings.accounting_timeout_seconds
         said = reservations.ask(settings.sacctmgr, settings.cluster, *window, timeout, now)
-        take = partial(collect.take_reservations, ledger, settings, said, window, now, current=True)
-        self._hand_over(collect.RESERVATIONS, take)
+        take = partial(take_reservations, ledger, settings, said, window, now, current=True)
+        self._hand_over(RESERVATIONS, take)
         if settings.controller_enabled:
             listed = nodes.ask(settings.scontrol, settings.controller_timeout_seconds)
-            self._hand_over(collect.RESERVATIONS, partial(collect.take_node_cpus, ledger, settings, listed, now))
+            self._hand_over(
+                RESERVATIONS,
+                partial(take_node_cpus, ledger, settings, listed, now),
+            )
 
     def _ask_of_accounts(self, now: int) -> None:
         settings = self._settings

@@ -14,7 +14,8 @@ from slurm_gpucost.costing.cards import Card, card_at, segments
 from slurm_gpucost.costing.lines import Priced
 from slurm_gpucost.costing.periods import Period, iso, midnight, month_at
 from slurm_gpucost.costing.periods import month as month_of
-from slurm_gpucost.costing.pools import energy_cost, parts
+from slurm_gpucost.costing.pools import parts
+from slurm_gpucost.costing.rated import energy_cost
 from slurm_gpucost.costing.rates import Derivation, derive
 from slurm_gpucost.costing.tres_bill import frozen, thawed, told
 from slurm_gpucost.domain.errors import ConfigError, UsageError
@@ -78,14 +79,14 @@ def derivations(settings: Settings, month: str) -> list[Derivation]:
     return [d for pool in settings.pools for d in derived(settings, pool, month)]
 
 
-def derived(settings: Settings, pool: Pool, month: str, owned_on: date | None = None) -> list[Derivation]:
+def derived(settings: Settings, pool: Pool, month: str, as_of: date | None = None) -> list[Derivation]:
     """The derivation of every SKU's rate of a pool for a month from the config. Raises ConfigError.
 
-    ``owned_on``: the day whose devices and shares count; else the first of the month.
+    ``as_of``: the day whose devices and shares count; else the first of the month.
     """
     first_day = day_of(period_in(month, pool.timezone).start_ms, pool)
     try:
-        return [derive(pool.costs, sku.name, first_day, settings.currency, owned_on) for sku in pool.skus]
+        return [derive(pool.costs, sku.name, first_day, settings.currency, as_of) for sku in pool.skus]
     except ValueError as error:  # a time before the tariff's first price
         raise ConfigError(f"{settings.path}: pools.{pool.name}.tariff: {error}") from None
 

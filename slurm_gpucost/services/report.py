@@ -7,17 +7,16 @@ from fractions import Fraction
 from typing import Any
 
 from slurm_gpucost.costing.allotment import round_half_up
-from slurm_gpucost.costing.energy import GRAMS_PER_KG
-from slurm_gpucost.costing.invoices import money
-from slurm_gpucost.costing.lines import ENERGY, Told
+from slurm_gpucost.costing.invoices import money, told_energy
+from slurm_gpucost.costing.lines import Told
 from slurm_gpucost.domain.units import HOUR_MS, MS, decimal_text
 from slurm_gpucost.services import places
-from slurm_gpucost.services.energy import of_time
+from slurm_gpucost.services.energy import energies, of_time
 from slurm_gpucost.services.quantities import device_ms, place_of
 from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import list_prices, published
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.settings.catalogue import minor_unit
+from slurm_gpucost.settings.currencies import minor_unit
 
 NIL = Fraction(0)
 
@@ -71,7 +70,7 @@ def account_utilization_by_user(
                 "cost": None if cost is None else money(round_half_up(cost * 10**digits), digits),
                 "cost_kind": "estimate",
                 "currency": settings.currency,
-                **_told(drew.get((cluster, account, user, sku))),
+                **told_energy(drew.get((cluster, account, user, sku))),
             }
         )
     return rows
@@ -82,24 +81,9 @@ _Energy = dict[tuple[str, str, str, str], Told]
 
 def _energy(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> _Energy:
     """By cluster, account, user ('': all of the account) and SKU: of all jobs, suspended time too."""
-    emits = {pool.name for pool in settings.pools if pool.energy.emission}
     found: _Energy = {}
-    for pool, those in of_time(settings, queries, start_ms, end_ms).items():
-        for one in those:
-            kwh = sum((line.kwh for line in one.lines), NIL)
-            grams = sum((line.grams for line in one.lines), NIL) if pool in emits else None
-            more = Told(kwh, grams, kwh if one.kind == ENERGY else NIL)
-            for user in ("", one.owner.user):
-                key = (one.owner.cluster, one.owner.account, user, one.owner.sku)
-                found[key] = found[key].plus(more) if key in found else more
+    for one, energy in energies(settings, of_time(settings, queries, start_ms, end_ms)):
+        for user in ("", one.owner.user):
+            key = (one.owner.cluster, one.owner.account, user, one.owner.sku)
+            found[key] = found[key].plus(energy) if key in found else energy
     return found
-
-
-def _told(energy: Told | None) -> dict[str, str | None]:
-    if energy is None:
-        return dict.fromkeys(("energy_kwh", "measured_kwh", "kg_co2e"))
-    return {
-        "energy_kwh": decimal_text(energy.kwh, 6),
-        "measured_kwh": decimal_text(energy.measured_kwh, 6),
-        "kg_co2e": None if energy.grams is None else decimal_text(energy.grams / GRAMS_PER_KG, 6),
-    }

@@ -20,7 +20,7 @@ from slurm_gpucost.services.queries import Queries
 from slurm_gpucost.services.rates import heard_ms, period_costs, period_in
 from slurm_gpucost.services.utilization import of_skus
 from slurm_gpucost.settings import Pool, Settings
-from slurm_gpucost.settings.catalogue import minor_unit
+from slurm_gpucost.settings.currencies import minor_unit
 
 Holder = tuple[str, str, str]
 """Cluster, account, user."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from slurm_gpucost.domain.outages import PLANNED
 from slurm_gpucost.domain.units import MS, decimal_text
-from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services import places
 from slurm_gpucost.services.quantities import device_ms
 from slurm_gpucost.services.queries import Queries
@@ -128,10 +127,10 @@ class Known:
                 found["idle"] += capacity - sum(earlier[key].values())
                 found["derived"] += capacity
 
-    def _ask(self, name: str, start_ms: int, end_ms: int) -> Rows:
+    def _ask(self, name: str, start_ms: int, end_ms: int) -> list[places.Row]:
         return places.ask(self.settings, self.queries, name, start_ms, end_ms)
 
-    def _sku(self, row: dict[str, Any]) -> str | None:
+    def _sku(self, row: places.Row) -> str | None:
         found = places.sku_of(self.settings, row)
         return found[1].name if found else None
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from slurm_gpucost.costing.items import KINDS
 from slurm_gpucost.costing.showback import INSTITUTION
+from slurm_gpucost.settings.currencies import CURRENCIES
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?")
 _MOST_DIGITS = 30
@@ -105,14 +106,9 @@ def tables(value: Any) -> tuple[dict[str, Any], ...]:
     return tuple(value)
 
 
-def pue(value: Any) -> Fraction | tuple[dict[str, Any], ...]:
-    """One PUE, or a list of tables that are read by themselves."""
-    return tables(value) if isinstance(value, list) else number(value, low=Decimal(1))
-
-
-def devices(value: Any) -> int | tuple[dict[str, Any], ...]:
-    """One number, or a list of tables that are read by themselves."""
-    return tables(value) if isinstance(value, list) else whole(value, low=1)
+def or_dated(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """One value, or a list of tables that are read by themselves: what it is from which day on."""
+    return lambda value: tables(value) if isinstance(value, list) else read(value)
 
 
 def day(value: Any) -> date:
@@ -205,7 +201,7 @@ SECTIONS = {
 }  # fmt: skip
 POOL = (
     Setting("timezone", "time zone", zone, INHERIT, "The pool's time zone; the site's if not given."),
-    Setting("pue", "number or list of tables", pue, Fraction("1.56"),
+    Setting("pue", "number or list of tables", or_dated(partial(number, low=Decimal(1))), Fraction("1.56"),
             "Power usage effectiveness: what the site draws for each kWh of the machines. 1.56 is the average of "
             "Uptime Institute's 2024 survey; put your own. Where it changes, a list: [{since = 2026-01-01, pue = 1.5}]."),
     Setting("tariff_per_kwh", "amount", _AMOUNT, Fraction("0.20"),
@@ -291,7 +287,7 @@ COST = (
 SKU = (
     Setting("gres_types", "list of texts", names, INHERIT, "GRES types as in AllocTRES (`gres/gpu:TYPE`); the SKU's name if not given."),
     Setting("nvml_names", "list of texts", names, (), "Device names as `nvidia-smi -L` prints them; * stands for anything. No name may fit two SKUs."),
-    Setting("devices", "whole number or list of tables", devices, REQUIRED,
+    Setting("devices", "whole number or list of tables", or_dated(partial(whole, low=1)), REQUIRED,
             "How many there are. Where it changes, a list: [{since = 2026-01-01, devices = 8}, {since = 2026-07-01, devices = 16}]."),
     Setting("purchase_price", "amount", _AMOUNT, None, "Price of one device with its share of the host and network; the prices of its [[pools.NAME.assets]] if not given."),
     Setting("purchase_date", "date", day, None, "First day in service: depreciation runs from it; those of its assets if not given."),
@@ -306,42 +302,3 @@ SKU = (
     Setting("shards", "whole number", partial(whole, low=0), 0, "Shards (gres/shard) that make up one device; 0: none."),
 )  # fmt: skip
 YEARLY_COSTS_TEXT = "Further costs of the pool a year, any names; shared among its SKUs by number of devices."
-
-CURRENCIES = frozenset(
-    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP "
-    "CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG "
-    "HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL "
-    "MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR "
-    "RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD "
-    "TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG".split()
-)
-"""Active ISO 4217 codes of money that people pay with."""
-_MINOR_UNITS = {
-    **dict.fromkeys(
-        [
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ],
-        0,
-    ),
-    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
-}
-
-
-def minor_unit(code: str) -> int:
-    """Decimals of an amount in this currency (ISO 4217)."""
-    return _MINOR_UNITS.get(code, 2)

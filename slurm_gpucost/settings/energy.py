@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.costing.terms import Emission
 from slurm_gpucost.domain.units import OPEN_END_MS
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, number, tables, whole
+from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, number, or_dated, whole
 from slurm_gpucost.settings.cost_tables import Reader, dated
 from slurm_gpucost.settings.model import Energy
 
@@ -27,17 +27,12 @@ def parts(value: Any) -> int:
 _AMOUNT = partial(number, low=Decimal(0))
 
 
-def grams(value: Any) -> Fraction | tuple[dict[str, Any], ...]:
-    """One factor, or a list of tables that are read by themselves."""
-    return tables(value) if isinstance(value, list) else _AMOUNT(value)
-
-
 POOL_ENERGY = (
     Setting("rate_parts", "1 or 2", parts, 1,
             "1: the price of a GPU-hour bears energy at rated power. 2: it bears none, and energy is billed by the kWh as measured."),
     Setting("host_watts_per_gpu", "number", _AMOUNT, Fraction(0),
             "What a host draws beside its GPUs, in watts for each GPU held: added to what is measured of jobs. An assumption: put yours."),
-    Setting("emission_grams_per_kwh", "number or list of tables", grams, None,
+    Setting("emission_grams_per_kwh", "number or list of tables", or_dated(_AMOUNT), None,
             "g CO2e of a kWh at the site's meter, for what invoices and reports say of emissions; they say nothing if not given. Where it changes, a list: [{since = 2026-01-01, grams = 363}]."),
 )  # fmt: skip
 EMISSION = (

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.domain.globs import intersect
 from slurm_gpucost.domain.hostlist import expand
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, tables, text
+from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, or_dated, text
 from slurm_gpucost.settings.cost_tables import Reader, dated
 from slurm_gpucost.settings.model import Pool, PoolNodes, Sku
 
@@ -21,13 +21,8 @@ def hostlist(value: Any) -> frozenset[str]:
     return frozenset() if value == "" else frozenset(expand(text(value)))
 
 
-def _nodes(value: Any) -> frozenset[str] | tuple[dict[str, Any], ...]:
-    """One hostlist, or a list of tables that are read by themselves."""
-    return tables(value) if isinstance(value, list) else hostlist(value)
-
-
 POOL_NODES = (
-    Setting("nodes", "hostlist or list of tables", _nodes, None,
+    Setting("nodes", "hostlist or list of tables", or_dated(hostlist), None,
             "Only GPUs on these nodes are the pool's, like `gpu[01-16]`; those of its SKUs wherever no other pool names the node, if not given. Where it changes, a list: [{since = 2026-01-01, nodes = \"gpu[01-16]\"}]."),
 )  # fmt: skip
 NODES = (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slurm_gpucost.costing.periods import month
-from slurm_gpucost.costing.pools import energy_cost, means
+from slurm_gpucost.costing.rated import energy_cost, means
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.services.rates import explain
 from slurm_gpucost.settings import Settings, load

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.settings import Settings, find, load, parse_gpu_option, template
-from slurm_gpucost.settings.catalogue import POOL, SECTIONS, SKU, TOP, minor_unit
+from slurm_gpucost.settings.catalogue import POOL, SECTIONS, SKU, TOP
+from slurm_gpucost.settings.currencies import minor_unit
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.load import DEFAULT_PATH
 from slurm_gpucost.settings.template import reference

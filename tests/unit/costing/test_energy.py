@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,15 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm_gpucost.costing.bands import Band
-from slurm_gpucost.costing.energy import (
-    EnergyCost,
-    EnergyLine,
-    EnergySums,
-    EnergyWindow,
-    energy_cost,
-    energy_lines,
-    mean_pue,
-)
+from slurm_gpucost.costing.energy import EnergyLine, EnergySums, mean_pue
 from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.costing.terms import Emission, Pue, Terms, pue_faults, terms
 from tests.unit.costing.tariffs import CHANGES, MINUTE_MS, ZONES, day_and_night, flat, local, price_at, tariffs, utc
@@ -26,6 +20,36 @@ BERLIN = ZoneInfo("Europe/Berlin")
 DAY, NIGHT = Fraction(30, 100), Fraction(20, 100)
 KILOWATT = 1_000_000  # mJ a second
 PUES = st.fractions(min_value=1, max_value=3, max_denominator=100)
+
+
+class EnergyWindow(NamedTuple):
+    """Energy drawn in [start, end) ms UTC, evenly."""
+
+    start_ms: int
+    end_ms: int
+    energy_mj: int | Fraction
+
+
+class EnergyCost(NamedTuple):
+    """What energy cost, and how much that was at the site's meter."""
+
+    kwh: Fraction
+    amount: Fraction
+
+
+def energy_lines(windows: Iterable[EnergyWindow], during: Sequence[Terms]) -> list[EnergyLine]:
+    sums = EnergySums(during)
+    for one in windows:
+        sums.add(*one)
+    return sums.lines()
+
+
+def energy_cost(windows: Sequence[EnergyWindow], tariff: Tariff, pue: Sequence[Pue], zone: ZoneInfo) -> EnergyCost:
+    if not windows:
+        return EnergyCost(Fraction(0), Fraction(0))
+    start, end = min(one.start_ms for one in windows), max(one.end_ms for one in windows)
+    lines = energy_lines(windows, terms(tariff, pue, zone, start, end))
+    return EnergyCost(sum((one.kwh for one in lines), Fraction(0)), sum((one.amount for one in lines), Fraction(0)))
 
 
 def drawn(start: str, end: str, milliwatts: int = KILOWATT) -> EnergyWindow:

@@ -12,7 +12,7 @@ from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.services.bill import bill, unpriced
 from slurm_gpucost.services.rates import period_in
 from slurm_gpucost.settings import Settings, load, parse_gpu_option, template
-from slurm_gpucost.settings.catalogue import CURRENCIES
+from slurm_gpucost.settings.currencies import CURRENCIES
 
 
 def text(**k: Any) -> str:

@@ -12,10 +12,7 @@ from hypothesis import given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
-from slurm_gpucost.domain.evidence import AccountingRow, Poll
-from slurm_gpucost.ledger import asked, ingest
-from slurm_gpucost.ledger.projector import project_dirty
-from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.domain.evidence import AccountingRow
 from slurm_gpucost.services.audit import audit
 from slurm_gpucost.services.bill import bill, unpriced
 from slurm_gpucost.services.quantities import held, pieces, place_of
@@ -24,6 +21,7 @@ from slurm_gpucost.services.report import account_utilization_by_user
 from slurm_gpucost.services.utilization import of_skus
 from slurm_gpucost.settings import Settings, load
 from tests.unit.builders import T0, accounting
+from tests.unit.services.test_quantities import fill
 
 MOVED = 1000
 """Seconds after T0 of the midnight at which n2 goes from the pool ``old`` to ``new``."""
@@ -61,13 +59,7 @@ purchase_date = 2026-01-01
 def site_of(folder: Path, rows: list[AccountingRow], more: str = "") -> Settings:
     folder.mkdir(exist_ok=True)
     (folder / "gpucost.toml").write_text(CONFIG.format(folder=folder, more=more))
-    site = load(folder / "gpucost.toml")
-    with open_ledger(site.ledger) as ledger:
-        with ledger.transaction() as db:
-            ingest.add_accounting(db, rows)
-            asked.add_poll(db, Poll("sacct", "c", T0 + 100_000_000, None, None, len(rows), len(rows), 1, 1, ""))
-        project_dirty(ledger, site.shards)
-    return site
+    return fill(load(folder / "gpucost.toml"), rows)
 
 
 def oracle(node: str, second: int) -> str:

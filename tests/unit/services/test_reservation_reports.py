@@ -11,7 +11,7 @@ import pytest
 
 from slurm_gpucost.domain.evidence import ReservationReport
 from slurm_gpucost.ledger.store import Ledger, open_ledger
-from slurm_gpucost.services import backfill, collect
+from slurm_gpucost.services import backfill, reservation_evidence
 from slurm_gpucost.services.engine import Engine
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.services.status import status
@@ -27,7 +27,7 @@ def take(ledger: Ledger, settings: Settings, at: int, *said: ReservationReport, 
     now = T0 + at * 1000
     told = [one._replace(observed_at_ms=now) for one in said]
     window = (now - DAY, now + 10_000)
-    return collect.take_reservations(ledger, settings, told, window, now, current=current).new
+    return reservation_evidence.take_reservations(ledger, settings, told, window, now, current=current).new
 
 
 def counted(settings: Settings) -> list[tuple[int, int, int, int]]:

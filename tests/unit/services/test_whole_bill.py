@@ -13,15 +13,13 @@ from hypothesis import assume, given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
-from slurm_gpucost.domain.evidence import AccountingRow, Poll
-from slurm_gpucost.ledger import asked, ingest
-from slurm_gpucost.ledger.projector import project_dirty
-from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.domain.evidence import AccountingRow
 from slurm_gpucost.services.audit import audit
 from slurm_gpucost.services.bill import bill
 from slurm_gpucost.services.queries import open_queries
 from slurm_gpucost.settings import Settings, load
 from tests.unit.builders import T0, accounting
+from tests.unit.services.test_quantities import fill
 
 MONTH, LOOKED = "2026-09", T0 + 20 * 86_400_000
 """Of T0 and all jobs, in Darwin; n2 goes from one pool to the other 1,000 s after T0."""
@@ -153,12 +151,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def billed(folder: Path, site: Site, rows: list[AccountingRow]) -> tuple[list[dict[str, Any]], list[Any]]:
-    settings = site.settings(folder / str(len(list(folder.iterdir()))))
-    with open_ledger(settings.ledger) as ledger:
-        with ledger.transaction() as db:
-            ingest.add_accounting(db, rows)
-            asked.add_poll(db, Poll("sacct", "c", LOOKED, None, None, len(rows), len(rows), 1, 1, ""))
-        project_dirty(ledger, settings.shards)
+    settings = fill(site.settings(folder / str(len(list(folder.iterdir())))), rows, looked_ms=LOOKED)
     with open_queries(settings) as queries:
         return bill(settings, queries, MONTH), audit(settings, queries, MONTH, LOOKED)["differences"]
 
