@@ -88,7 +88,7 @@ def _from_file(found: Site, name: str, observed_at: str | None, timezone: str | 
     from slurm_gpucost.domain.timegrammar import parse_time
     from slurm_gpucost.ledger.store import open_ledger
     from slurm_gpucost.services import backfill as service
-    from slurm_gpucost.settings.catalogue import zone as zone_named
+    from slurm_gpucost.settings.kinds import zone as zone_named
 
     zone = found.settings.timezone
     if timezone is not None:

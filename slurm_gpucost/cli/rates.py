@@ -153,7 +153,7 @@ def simulate(
     from slurm_gpucost.domain.errors import UsageError
     from slurm_gpucost.services import simulation
     from slurm_gpucost.settings import load
-    from slurm_gpucost.settings.catalogue import number
+    from slurm_gpucost.settings.kinds import number
 
     path = config_path(ctx, config)
     now = load(path)

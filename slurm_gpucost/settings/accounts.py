@@ -15,8 +15,8 @@ from slurm_gpucost.costing.accounts import ALL_CLUSTERS, CONFIG, FIELDS, INTERNA
 from slurm_gpucost.costing.accounts import faults as class_faults
 from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.costing.policy import ANY
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, flag, number, text
 from slurm_gpucost.settings.cost_tables import Reader, list_of_tables
+from slurm_gpucost.settings.kinds import REQUIRED, Setting, day, flag, number, text
 
 _ANY_NUMBER = partial(number, low=Decimal(-(10**6)))
 CLASS = (

@@ -15,8 +15,8 @@ from slurm_gpucost.costing.quantity import ATTEMPT, LINE, OFF, Rounding
 from slurm_gpucost.costing.quantity import faults as rounding_faults
 from slurm_gpucost.domain.hostlist import expand
 from slurm_gpucost.domain.units import MS, OPEN_END_MS
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, flag, number, text, whole
 from slurm_gpucost.settings.cost_tables import Reader, list_of_tables
+from slurm_gpucost.settings.kinds import REQUIRED, Setting, flag, number, text, whole
 from slurm_gpucost.settings.model import Billing, DeclaredOutage, Payer
 
 

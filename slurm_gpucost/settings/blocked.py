@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 from slurm_gpucost.settings.billing import nodes
-from slurm_gpucost.settings.catalogue import Setting, flag, number, whole
 from slurm_gpucost.settings.cost_tables import Reader
+from slurm_gpucost.settings.kinds import Setting, flag, number, whole
 from slurm_gpucost.settings.model import Blocking, Pool
 
 _PART = partial(number, low=Decimal(0))

@@ -22,19 +22,8 @@ from slurm_gpucost.costing.items import CostItem
 from slurm_gpucost.costing.pools import Source
 from slurm_gpucost.costing.tariff import Tariff, Version
 from slurm_gpucost.costing.tariff import faults as tariff_faults
-from slurm_gpucost.settings.catalogue import (
-    ADDITION,
-    ASSET,
-    BAND,
-    COST,
-    DEVICES,
-    INTEREST,
-    PUE,
-    TARIFF,
-    Setting,
-    number,
-    tables,
-)
+from slurm_gpucost.settings.catalogue import ADDITION, ASSET, BAND, COST, DEVICES, INTEREST, PUE, TARIFF
+from slurm_gpucost.settings.kinds import Setting, number, tables
 from slurm_gpucost.settings.model import Sku
 
 NIL = Fraction(0)

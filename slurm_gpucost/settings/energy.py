@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.costing.terms import Emission
 from slurm_gpucost.domain.units import OPEN_END_MS
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, number, or_dated, whole
 from slurm_gpucost.settings.cost_tables import Reader, dated
+from slurm_gpucost.settings.kinds import REQUIRED, Setting, day, number, or_dated, whole
 from slurm_gpucost.settings.model import Energy
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from slurm_gpucost.costing.free import ACCOUNT, AMOUNT, HOURS, SHARE, Free
 from slurm_gpucost.costing.free import faults as free_faults
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, names, number, text
 from slurm_gpucost.settings.cost_tables import Reader, list_of_tables
+from slurm_gpucost.settings.kinds import REQUIRED, Setting, names, number, text
 from slurm_gpucost.settings.model import Allotment, Pool
 
 _POSITIVE = partial(number, low=Decimal(0), above=True)

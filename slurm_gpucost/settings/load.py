@@ -17,11 +17,13 @@ from slurm_gpucost.domain.errors import ConfigError, UsageError
 from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
-from slurm_gpucost.settings.catalogue import INHERIT, POOL, REQUIRED, SECTIONS, SKU, TOP, Setting
+from slurm_gpucost.settings.catalogue import POOL, SECTIONS, SKU, TOP
+from slurm_gpucost.settings.collector import collector_of
 from slurm_gpucost.settings.cost_tables import devices_of
 from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY, energy_of
 from slurm_gpucost.settings.free import free_of
+from slurm_gpucost.settings.kinds import INHERIT, REQUIRED, Setting
 from slurm_gpucost.settings.meter import meters_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
 from slurm_gpucost.settings.nodes import POOL_NODES, nodes_of, one_place
@@ -173,6 +175,7 @@ class _Reader:
             nvml_interval_seconds=nvml["interval_seconds"],
             idle_threshold_percent=parts["findings"]["idle_threshold_percent"],
             idle_minimum_minutes=parts["findings"]["idle_minimum_minutes"],
+            collector=collector_of(parts["collector"]),
             pools=pools,
             billing=billing,
             free=free,

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.meter import Meter
 from slurm_gpucost.costing.periods import month
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, number, text
 from slurm_gpucost.settings.cost_tables import Reader, list_of_tables
+from slurm_gpucost.settings.kinds import REQUIRED, Setting, number, text
 
 
 def _month(value: Any) -> str:

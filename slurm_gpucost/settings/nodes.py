@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from slurm_gpucost.costing.periods import midnight
 from slurm_gpucost.domain.globs import intersect
 from slurm_gpucost.domain.hostlist import expand
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, or_dated, text
 from slurm_gpucost.settings.cost_tables import Reader, dated
+from slurm_gpucost.settings.kinds import REQUIRED, Setting, day, or_dated, text
 from slurm_gpucost.settings.model import Pool, PoolNodes, Sku
 
 

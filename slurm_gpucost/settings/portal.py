@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slurm_gpucost.costing.accounts import FIELDS
-from slurm_gpucost.settings.catalogue import Setting, text
+from slurm_gpucost.settings.kinds import Setting, text
 
 ACCOUNT = "account"
 _CALLED = {ACCOUNT: "slurm_account_name", "description": "project"}

@@ -13,8 +13,8 @@ from typing import Any
 from slurm_gpucost.costing.pools import Source
 from slurm_gpucost.costing.shares import Share
 from slurm_gpucost.costing.shares import faults as share_faults
-from slurm_gpucost.settings.catalogue import REQUIRED, Setting, day, names, number, text
 from slurm_gpucost.settings.cost_tables import Reader, Sources, list_of_tables
+from slurm_gpucost.settings.kinds import REQUIRED, Setting, day, names, number, text
 from slurm_gpucost.settings.model import Sku
 
 SHARE = (

@@ -29,10 +29,10 @@ from slurm_gpucost.settings.catalogue import (
     TARIFF,
     TOP,
     YEARLY_COSTS_TEXT,
-    Setting,
 )
 from slurm_gpucost.settings.energy import EMISSION, POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.free import FREE
+from slurm_gpucost.settings.kinds import Setting
 from slurm_gpucost.settings.meter import METER
 from slurm_gpucost.settings.nodes import NODES, POOL_NODES
 from slurm_gpucost.settings.portal import PORTAL

@@ -11,8 +11,8 @@ from typing import Any
 
 from slurm_gpucost.costing.tres import MAX, SUM, Prices, faults
 from slurm_gpucost.costing.tres_text import billing_weights
-from slurm_gpucost.settings.catalogue import Setting, flag, number, tables, text
 from slurm_gpucost.settings.cost_tables import Reader
+from slurm_gpucost.settings.kinds import Setting, flag, number, tables, text
 from slurm_gpucost.settings.model import Allotment, Billing, Pool
 
 FLAGS = ("", "MAX_TRES", "MAX_TRES_GRES")

@@ -72,7 +72,7 @@ def test_units_fit_the_types_of_the_columns(db: sqlite3.Connection) -> None:
     kinds = {
         "INTEGER": r"(ms|mJ|percent ms|MiB ms|C ms|count|flag|(bytes|MiB|C) \(count\))( or NULL)?",
         "TEXT": r"text( or NULL)?",
-        "BLOB": r"(0 or )?(\d+ )?bytes( or NULL)?",
+        "BLOB": r"((0 or )?(\d+ )?bytes|as there,?)( or NULL)?",
     }
     for table, columns in described().items():
         if table in ("device", "lease"):  # views have no types of their own; their columns are those of tables

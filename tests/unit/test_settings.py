@@ -76,7 +76,7 @@ def test_the_first_config_writes_out_every_default(tmp_path: Path) -> None:
     assert written == bare
     document = tomllib.loads(spelled)
     for name, settings in SECTIONS.items():
-        assert list(document[name]) == [s.key for s in settings]
+        assert list(document[name]) == [s.key for s in settings if s.default is not None]
 
 
 def spelled_without_defaults(text: str) -> str:
