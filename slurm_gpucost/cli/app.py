@@ -18,6 +18,7 @@ from slurm_gpucost.cli import (
     init,
     invoice,
     jobs,
+    node,
     rates,
     rebuild,
     reconcile,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="The config file.", rich_markup_mode=None, no_args_is_help=True)
 accounts_app = typer.Typer(help="What is known of accounts for billing.", rich_markup_mode=None, no_args_is_help=True)
+node_app = typer.Typer(help="Nodes that write to the ledger.", rich_markup_mode=None, no_args_is_help=True)
 rates_app = typer.Typer(help="What a GPU-hour costs.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -78,6 +80,10 @@ app.command("showback")(guarded(showback.showback))
 accounts_app.command("list")(guarded(accounts.list_))
 accounts_app.command("import")(guarded(accounts.import_))
 app.add_typer(accounts_app, name="accounts")
+node_app.command("enroll")(guarded(node.enroll))
+node_app.command("list")(guarded(node.list_))
+node_app.command("revoke")(guarded(node.revoke))
+app.add_typer(node_app, name="node")
 app.command("energy")(guarded(energy.energy))
 app.command("audit")(guarded(audit.audit))
 rates_app.command("explain")(guarded(rates.explain))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.documents import nodes
 from slurm_gpucost.documents.table import Row
 from slurm_gpucost.documents.terminal import safe
 from slurm_gpucost.documents.times import with_offset
@@ -25,6 +26,8 @@ def page(status: Row, zone: ZoneInfo) -> str:
             out.append(f"    running jobs count up to {with_offset(witness['counts_running_up_to'], zone)}")
     if not status["witnesses"]:
         out.append("  none has been asked yet; `gpucost backfill` or `gpucostd run` asks them")
+    if status["nodes"]:
+        out += ["", "Journals of nodes (`gpucost node list`)", *nodes.summary(status["nodes"])]
     out += ["", "Findings"] if status["findings"] else ["", "No findings."]
     out += [f"  - {safe(finding)}" for finding in status["findings"]]
     return "\n".join(out) + "\n"

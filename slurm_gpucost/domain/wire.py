@@ -19,6 +19,10 @@ from slurm_gpucost.domain.windows import Window
 VERSION = 1
 MOST_BYTES = 32 * 1024 * 1024
 """Of a batch's JSON, unpacked."""
+MOST_NESTED = 200_000
+"""Lists and objects in a batch; each row is a list."""
+MOST_VALUES = 2_000_000
+"""Values in a batch. With both bounds a batch that is nothing but brackets or commas cannot fill the memory."""
 _GZIP = 31
 """zlib's window bits that stand for gzip."""
 _MOST = (1 << 62) - 1
@@ -94,6 +98,8 @@ def decode(body: bytes, most_bytes: int = MOST_BYTES) -> Batch:
             raise BadBatch(f"is larger than {most_bytes} bytes when unpacked")
         if not unpacker.eof or unpacker.unused_data:
             raise BadBatch("is cut short, or something follows it")
+        if text.count(b"[") + text.count(b"{") > MOST_NESTED or text.count(b",") > MOST_VALUES:
+            raise BadBatch(f"has more than {MOST_NESTED} lists and objects, or {MOST_VALUES} values")
         said = json.loads(text.decode("utf-8"), parse_constant=_no_constant, parse_float=_no_constant)
     except (zlib.error, ValueError, RecursionError) as error:
         if isinstance(error, BadBatch):
@@ -150,9 +156,7 @@ def _rows(name: str, said: Any) -> list[Any]:
     kinds = _kinds(record)
     unknown = [column for column in columns if not isinstance(column, str) or column not in kinds]
     if unknown:
-        raise BadBatch(
-            f"{name}: column {str(unknown[0])[:40]!r} is not known here; update the collector before the nodes"
-        )
+        raise BadBatch(f"{name}: column {_shown(unknown[0])} is not known here; update the collector before the nodes")
     missing = [column for column in kinds if column not in columns and column not in record._field_defaults]
     if missing or len(set(columns)) != len(columns):
         raise BadBatch(f"{name}: {'column ' + missing[0] + ' is missing' if missing else 'a column stands twice'}")
@@ -188,14 +192,21 @@ def _value(value: Any, kind: type, may_lack: bool) -> Any:
         return None
     if kind is int:
         if isinstance(value, bool) or not isinstance(value, int) or not -_MOST <= value <= _MOST:
-            raise ValueError(f"{str(value)[:40]!r} is no number that can be here")
+            raise ValueError(f"{_shown(value)} is no number that can be here")
         return value
     if not isinstance(value, str):
-        raise ValueError(f"{str(value)[:40]!r} is no text")
+        raise ValueError(f"{_shown(value)} is no text")
     if kind is bytes:
         return bytes.fromhex(value)
     value.encode("utf-8")  # a lone surrogate is no text; its error is a ValueError
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value for a message; of lists and objects their kind alone, for they can be deeper than can be printed."""
+    if not isinstance(value, (str, int)):
+        return type(value).__name__
+    return repr(value[:40] if isinstance(value, str) else value)[:60]
 
 
 def _text(said: dict[str, Any], key: str) -> str:

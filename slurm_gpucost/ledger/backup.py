@@ -10,6 +10,7 @@ from pathlib import Path
 
 from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.ledger.store import open_readonly, refuse_network
+from slurm_gpucost.ledger.whole import faults
 
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file and would take for a new one's, too."""
@@ -57,9 +58,9 @@ def _temporary(target: Path) -> tuple[int, str]:
 
 
 def _whole(db: sqlite3.Connection, source: Path) -> None:
-    found = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
-    if found != ["ok"]:
-        raise LedgerError(f"{source}: is damaged ({'; '.join(found)}); nothing was kept. Is there an older backup?")
+    found = faults(db)
+    if found:
+        raise LedgerError(f"{source}: is damaged ({'; '.join(found[:3])}); nothing was kept. Is there an older backup?")
 
 
 def _sync(folder: Path) -> None:

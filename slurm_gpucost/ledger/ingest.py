@@ -18,20 +18,24 @@ from slurm_gpucost.domain.evidence import (
 from slurm_gpucost.ledger.asked import Open
 
 
-def _insert(table: str, columns: int, key: str, earliest: str, *with_it: str) -> str:
-    """Insert, or keep the earliest time at which the same was said, and what goes ``with_it``."""
+def _insert(table: str, columns: int, key: str, earliest: str, *with_it: str, same: str = "") -> str:
+    """Insert, or keep the earliest time at which the same was said, and what goes ``with_it``.
+
+    ``same``: a column in which both must agree, or nothing is changed.
+    """
     marks = ",".join("?" * columns)
     kept = ", ".join(f"{name} = excluded.{name}" for name in (earliest, *with_it))
     return (
         f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE "  # names are ours
         f"SET {kept} WHERE excluded.{earliest} < {table}.{earliest}"
+        + (f" AND excluded.{same} = {table}.{same}" if same else "")
     )
 
 
 _ROW_KEY = "cluster, job_id, submit_ms, digest"
 _ACCOUNTING = _insert("accounting_row", len(AccountingRow._fields), _ROW_KEY, "observed_at_ms", "suspended_ms")
 _CONTROLLER = _insert("controller_row", len(ControllerRow._fields), _ROW_KEY, "observed_at_ms")
-_HOOK = _insert("hook_event", len(HookEvent._fields), "cluster, job_id, digest", "at_ms")
+_HOOK = _insert("hook_event", len(HookEvent._fields), "cluster, job_id, digest", "at_ms", same="node")
 
 
 def _changes(db: sqlite3.Connection, statement: str, rows: Iterable[tuple[object, ...]]) -> int:
@@ -57,6 +61,14 @@ def add_controller(db: sqlite3.Connection, rows: Iterable[ControllerRow]) -> int
 def add_hooks(db: sqlite3.Connection, events: Iterable[HookEvent]) -> int:
     """Take in hook events; the number that were new."""
     return _changes(db, _HOOK, events)
+
+
+def hooks_of(db: sqlite3.Connection, cluster: str, job_id: int, node: str) -> set[bytes]:
+    """The digests of a node's events of a job."""
+    rows = db.execute(
+        "SELECT digest FROM hook_event WHERE cluster = ? AND job_id = ? AND node = ?", (cluster, job_id, node)
+    )
+    return {digest for (digest,) in rows}
 
 
 def add_vanished(db: sqlite3.Connection, cluster: str, gone: Iterable[tuple[Open, int]], now_ms: int) -> None:
@@ -86,8 +98,13 @@ def set_aside(
     observed_at_ms: int,
 ) -> None:
     """Keep what could not be read, whole, once."""
-    key = blake2b(b"\x00".join([witness.encode(), content]), digest_size=16).digest()
+    key = set_aside_key(witness, content)
     db.execute(
         "INSERT OR IGNORE INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)",
         (key, witness, source, line, reason, content, observed_at_ms),
     )
+
+
+def set_aside_key(witness: str, content: bytes) -> bytes:
+    """The key of what is set aside: the same twice is one row."""
+    return blake2b(b"\x00".join([witness.encode(), content]), digest_size=16).digest()

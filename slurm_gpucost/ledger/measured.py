@@ -40,6 +40,11 @@ def add_layouts(db: sqlite3.Connection, instances: Iterable[MigInstance]) -> Non
             db.executemany(_LAYOUT, layout)
 
 
+def add_instances(db: sqlite3.Connection, instances: Iterable[MigInstance]) -> None:
+    """Take in rows of layouts as they are: those of a journal, which left out repeats and may come in parts."""
+    db.executemany(_LAYOUT, instances)
+
+
 def layout_at(db: sqlite3.Connection, parent: str, at_ms: int) -> list[MigInstance]:
     """The layout of a GPU that was last told up to ``at_ms``; nothing where none was."""
     rows = db.execute(

@@ -8,7 +8,7 @@ from typing import Any
 
 from slurm_gpucost.ledger import asked
 from slurm_gpucost.ledger.projector import settings_key
-from slurm_gpucost.services import places
+from slurm_gpucost.services import nodes, places
 from slurm_gpucost.services.queries import LedgerQueries, Queries
 from slurm_gpucost.services.reconcile import words
 from slurm_gpucost.services.reserving import unbilled
@@ -46,6 +46,8 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
             f"{hooks['missing_prologs']} prolog and {hooks['missing_epilogs']} epilog events are missing for "
             f"{hooks['attempts']} attempts with GPUs in 7 days: a node without hooks, or events were lost"
         )
+    heard = nodes.listed(queries)
+    found += nodes.findings(settings, queries, heard, now)
     found += capacity_findings(settings, queries, now)
     found += reservation_findings(settings, queries, now)
     known = asked.reconciled(queries.connection, settings.cluster)
@@ -72,6 +74,7 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
             }
             for p in polls
         ],
+        "nodes": heard,
         "findings": found,
     }
 

@@ -221,6 +221,7 @@ def test_status(golden: Golden) -> None:
             {"witness": "sacct", "cluster": "t", "last_seen": 1792891800, "counts_running_up_to": 1792891800},
             {"witness": "scontrol", "cluster": "t", "last_seen": None, "counts_running_up_to": None},
         ],
+        "nodes": [],
         "findings": ["gres/gpu:h300 is used and no SKU prices it", "sacct: \x1b[31mrefused"],
     }
     golden("status", status.page(answer, BERLIN))

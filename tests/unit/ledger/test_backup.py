@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from slurm_gpucost.domain.errors import LedgerError
-from slurm_gpucost.ledger import ingest
+from slurm_gpucost.ledger import ingest, reports
 from slurm_gpucost.ledger.backup import copy
 from slurm_gpucost.ledger.projector import project_dirty
 from slurm_gpucost.ledger.store import open_ledger, open_readonly
 from tests.unit.builders import accounting
+from tests.unit.uplinked import device, slot
 
 
 def fill(path: Path, first: int, jobs: int) -> None:
@@ -90,6 +91,35 @@ def test_what_is_there_stays(tmp_path: Path, name: str) -> None:
         copy(tmp_path / "ledger.db", tmp_path / "copy.db")
     assert (tmp_path / name).read_text() == "mine"
     assert left(tmp_path) == before
+
+
+def test_reports_of_slots_and_devices_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with open_ledger(path) as ledger, ledger.transaction() as db:
+        reports.add_slots(db, [slot(0), slot(1)])
+        reports.add_devices(db, [device()])
+    copy(path, tmp_path / "copy.db")
+    assert dump(tmp_path / "copy.db") == dump(path)
+
+
+def test_a_null_where_none_can_be_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with open_ledger(path) as ledger, ledger.transaction() as db:
+        reports.add_slots(db, [slot(0), slot(1)])
+    _retype(path, "gres_type TEXT NOT NULL", "gres_type TEXT")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE slot_report SET gres_type = NULL WHERE gres_index = 1")
+        db.commit()
+    _retype(path, "gres_type TEXT", "gres_type TEXT NOT NULL")
+    with pytest.raises(LedgerError, match=r"damaged \(NULL value in slot_report.gres_type\)"):
+        copy(path, tmp_path / "copy.db")
+
+
+def _retype(path: Path, before: str, after: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE name = 'slot_report'", (before, after))
+        db.commit()
 
 
 def test_a_damaged_ledger_gives_no_copy(tmp_path: Path) -> None:
