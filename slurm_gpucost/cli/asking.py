@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from slurm_gpucost.cli.options import config_path, now_ms, site
+from slurm_gpucost.cli import options
+from slurm_gpucost.cli.options import config_path, site
 from slurm_gpucost.domain.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _of_ledger(ctx: typer.Context, config: Path | None, ledger: Path | None, nam
     from slurm_gpucost.services.named import answer
 
     found = site(ctx, config, ledger)
-    with answer(found.settings, found.ledger, name, params, _myself(), now_ms(), local=True) as made:
+    with answer(found.settings, found.ledger, name, params, _myself(), options.now_ms(), local=True) as made:
         return Told(made.head, list(made.rows))
 
 
