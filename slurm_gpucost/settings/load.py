@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION, OWNERS, told
 from slurm_gpucost.domain.errors import ConfigError, UsageError
+from slurm_gpucost.settings.access import access_of
 from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
@@ -67,9 +68,10 @@ class Outside(NamedTuple):
     """What a config says to who only asks; all else may be lacking in it, as on a login node."""
 
     collector: Collector
+    munge_socket: Path | None
     ledger: Path
     alone: bool
-    """It has [collector] and nothing else."""
+    """It has nothing of a ledger's host."""
 
 
 def outside(path: Path) -> Outside:
@@ -77,11 +79,16 @@ def outside(path: Path) -> Outside:
     reader, data = _Reader(path), _table(path)
     read = {
         name: reader.read(reader.table(data.get(name, {}), name), SECTIONS[name], f"{name}.")
-        for name in ("collector", "ledger")
+        for name in ("collector", "access", "ledger")
     }
     if reader.faults:
         raise ConfigError(*reader.faults)
-    return Outside(collector_of(read["collector"]), read["ledger"]["path"], set(data) == {"collector"})
+    return Outside(
+        collector_of(read["collector"]),
+        read["access"]["munge_socket"],
+        read["ledger"]["path"],
+        set(data) <= {"collector", "access"},
+    )
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -209,6 +216,7 @@ class _Reader:
             idle_threshold_percent=parts["findings"]["idle_threshold_percent"],
             idle_minimum_minutes=parts["findings"]["idle_minimum_minutes"],
             collector=collector_of(parts["collector"]),
+            access=access_of(parts["access"]),
             pools=pools,
             billing=billing,
             free=free,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 import shlex
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -17,8 +20,11 @@ from slurm_gpucost.cli import asking, options
 from slurm_gpucost.domain.access import FILE_OWNER, Viewer
 from slurm_gpucost.ledger import ingest, projector
 from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.services.callers import Request, by_munge
+from slurm_gpucost.settings import load
+from tests.munged import Munged
 from tests.unit.builders import T0, hook
-from tests.unit.collector_server import Collector, serving
+from tests.unit.collector_server import Collector, Response, serving
 
 Run = Callable[..., Result]
 OCTOBER = "start=2026-10-01 end=2026-11-01"
@@ -252,6 +258,33 @@ def test_a_token_goes_along_where_nobody_can_read_it(
         monkeypatch.setenv("GPUCOST_TOKEN_FILE", str(elsewhere / "empty"))
         assert "empty: is no token" in known("status", "--collector", url).stderr
     assert "goes over https only" in known("status", "--collector", "http://ledger.example.org:6843").stderr
+
+
+def test_without_a_token_munge_says_who_asks(
+    known: Run, collector: Collector, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def respond(path: str, content: dict[str, Any], headers: dict[str, str]) -> Response:
+        kind, _, credential = headers.get("Authorization", "").partition(" ")
+        if kind != "MUNGE":
+            return 401, {}, b'{"error": "say who you are"}'
+        request = Request("POST", path, headers["Host"], json.dumps(content).encode())
+        told.append(by_munge(load(collector.config), credential, request, "127.0.0.1").user)
+        return collector(path, content, headers)
+
+    with Munged() as munged, serving(respond) as url:
+        login = elsewhere / "login.toml"
+        login.write_text(f'[collector]\nurl = "{url}"\n[access]\nmunge_socket = "{munged.socket}"\n')
+        config = collector.config.read_text()
+        collector.config.write_text(config.replace("[access]", f'[access]\nmunge_socket = "{munged.socket}"'))
+        shown = known("--config", str(login), "jobs", "-a", "-S", "2026-10-01", "-n", "-P", "-o", "JobID")
+        assert shown.stdout.split() == ["11", "12", "20_7", "14", "77"], shown.stderr
+        assert told == [pwd.getpwuid(os.getuid()).pw_name] * 3, "a credential for each page"
+    with serving(respond) as url:
+        refused = known("--config", str(login), "status", "--collector", url)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith("gpucost: say who you are; MUNGE: ")
 
 
 @pytest.mark.parametrize(
