@@ -8,6 +8,7 @@ import typer
 
 from slurm_gpucost import __version__
 from slurm_gpucost.cli import (
+    access,
     accounts,
     audit,
     backfill,
@@ -43,6 +44,7 @@ config_app = typer.Typer(help="The config file.", rich_markup_mode=None, no_args
 accounts_app = typer.Typer(help="What is known of accounts for billing.", rich_markup_mode=None, no_args_is_help=True)
 rates_app = typer.Typer(help="What a GPU-hour costs.", rich_markup_mode=None, no_args_is_help=True)
 
+access_app = typer.Typer(help="Who did what with rights.", rich_markup_mode=None, no_args_is_help=True)
 token_app = typer.Typer(help="Tokens by which users ask the collector.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -93,4 +95,6 @@ token_app.command("issue")(guarded(token.issue))
 token_app.command("list")(guarded(token.list_))
 token_app.command("revoke")(guarded(token.revoke))
 app.add_typer(token_app, name="token")
+access_app.command("log")(guarded(access.log))
+app.add_typer(access_app, name="access")
 app.command("demo")(guarded(demo.demo))

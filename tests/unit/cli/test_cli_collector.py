@@ -69,6 +69,8 @@ COMMANDS = [
     "reconcile --json",
     "config history",
     "config history --json",
+    "access log",
+    "access log -u alice --json",
 ]  # fmt: skip
 
 
@@ -82,6 +84,7 @@ def known(unpriced: Run, tmp_path: Path) -> Run:
         with ledger.transaction() as db:
             ingest.add_hooks(db, [alone])
         projector.bring_up_to_date(ledger, {"a100": 4})
+    assert unpriced("token", "issue", "--user", "alice").exit_code == 0
     assert unpriced("rates", "publish", "--from", "2026-10-15", "--why", "a contract").exit_code == 0
     return unpriced
 
