@@ -274,6 +274,12 @@ def test_who_acted_on_ones_own_records(site: Settings) -> None:
     assert [row["users"] for row in ask(site, FINANCE, "access_log", user="zqada").rows] == [["mia", "zqada"]]
 
 
+def test_which_looks_are_at_cost_items() -> None:
+    looks = {name for name, query in QUERIES.items() if query.shows_costs(COSTS)}
+    assert looks == {"rates_explain", "rates_simulate", "rates_history", "config_history", "config_findings"}
+    assert not any(query.shows_costs(FINANCE) for query in QUERIES.values())
+
+
 def test_status_is_health_for_most(site: Settings) -> None:
     (health,), (whole,) = (ask(site, viewer, "status").rows for viewer in (STRANGER, FINANCE))
     assert health.keys() == {"now", "witnesses"}
