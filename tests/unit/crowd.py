@@ -9,8 +9,9 @@ from slurm_gpucost.domain.evidence import AccountFact, AccountReport, DeviceRepo
 from slurm_gpucost.domain.occupancy import DeviceProcess
 from slurm_gpucost.domain.readings import Reading
 from slurm_gpucost.domain.windows import Windower
-from slurm_gpucost.ledger import accounts, asked, ingest, measured, projector, reports
+from slurm_gpucost.ledger import accounts, asked, ingest, measured, projector, reports, tokens
 from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.ledger.tokens import Who
 from slurm_gpucost.services import access_log
 from slurm_gpucost.services.publishing import publish
 from slurm_gpucost.settings import Settings, load
@@ -83,6 +84,7 @@ def crowd(place: Path) -> Settings:
             accounts.add_facts(db, facts, dated=True)
             measured.add_windows(db, windower.close(T0 + 7_200 * S))
             measured.add_processes(db, [held])
+            tokens.issue(db, Who("c", "zqn1"), "zqtoken", T0, "zqadmin")
             asked.add_poll(db, Poll("sacct", "c", NOW - 60 * S, None, None, 1, 1, 1, 1, ""))
             asked.add_poll(db, Poll("scontrol", "c", NOW - 50 * S, None, None, 0, 0, 0, 0, "zqn1: zqdetail"))
         projector.bring_up_to_date(ledger, settings.shards)
