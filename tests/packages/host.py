@@ -100,6 +100,19 @@ class Host:
             raise CommandFailed(f"{self.suite}: {shlex.quote(command)}: exit {done.returncode}\n{done.stdout}")
         return done
 
+    def traced(self, command: str, timeout: float = 120) -> list[str]:
+        """Run a command (text for bash) inside: every system call of its processes that changes a name or syncs one."""
+        log = self._top.with_name(self._top.name + ".trace")
+        calls = "open,openat,creat,unlink,unlinkat,rename,renameat,renameat2,truncate,link,linkat,symlinkat,fsync"
+        words = ["strace", "-f", "-y", "--seccomp-bpf", "-qq", "-e", f"trace={calls}", "-o", str(log)]
+        try:
+            done = subprocess.run([*words, *self.words(command)], capture_output=True, timeout=timeout, text=True)
+            if done.returncode != 0:
+                raise CommandFailed(f"{self.suite}: {command}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+            return log.read_text(errors="replace").splitlines()
+        finally:
+            log.unlink(missing_ok=True)
+
     def until(self, command: str, timeout: float = 20) -> None:
         """Wait until a command inside ends with 0."""
         deadline = time.monotonic() + timeout

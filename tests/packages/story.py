@@ -148,7 +148,8 @@ class Story:
         host, hooks = self.host, " ".join(HOOKS)
         each = f"for hook in {hooks}; do env -i SLURM_JOB_ID=8 $hook; echo $?; done"
         kept = f"cksum {LEDGER} /etc/gpucost/gpucost.toml; cksum /var/backups/gpucost/*"
-        host.run(documented("apt-get remove -y gpucost gpucost-node"))
+        self.laying = host.traced("/var/lib/dpkg/info/gpucost-node.postinst configure 0.1.0")
+        self.silencing = host.traced(documented("apt-get remove -y gpucost gpucost-node"))
         self.kept = [host.run(kept, check=False).stdout]
         self.after_removal = host.run(each).stdout.split()
         self.left_running = host.run("pgrep -f /usr/bin/gpucostd", check=False).stdout

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.packages.built import NEW, OLD, REPOSITORY
-from tests.packages.story import Story
+from tests.packages.story import HOOKS, Story
 
 pytestmark = pytest.mark.cluster
 SERVED = pytest.mark.parametrize("story", ["trixie"], indirect=True)
@@ -58,6 +58,17 @@ def test_hooks_are_whole_at_every_moment_of_killed_upgrades(story: Story) -> Non
     assert story.failed == ""
     assert story.seen == story.sums["old"] | story.sums["new"]
     assert len(story.seen) == 4
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_only_a_rename_of_what_is_on_the_disk_touches_a_hook(story: Story, hook: str) -> None:
+    """So that no moment of a kill or a power cut leaves it missing or half: in whatever order processes are stopped."""
+    made = hook.replace("gpucost-", ".gpucost-") + ".new"
+    for trace in (story.laying, story.silencing):
+        touching = [line for line in trace if f'"{hook}"' in line and not re.search("O_RDONLY|= -1 E", line)]
+        assert len(touching) == 1 and re.search(rf'rename\w*\(.*"{re.escape(made)}".*"{hook}"', touching[0]), touching
+        synced = [i for i, line in enumerate(trace) if "fsync(" in line and made in line]
+        assert synced and synced[-1] < trace.index(touching[0])
 
 
 def test_no_event_is_lost_in_upgrades(story: Story) -> None:
