@@ -30,6 +30,7 @@ from slurm_gpucost.settings.kinds import (
     whole,
     zone,
 )
+from slurm_gpucost.settings.node import NODE
 
 
 def currency(value: Any) -> str:
@@ -91,6 +92,7 @@ SECTIONS = {
         Setting("idle_minimum_minutes", "whole number", partial(whole, low=1), 30, "A lease that idled for less is no finding."),
     ),
     "collector": COLLECTOR,
+    "node": NODE,
 }  # fmt: skip
 POOL = (
     Setting("timezone", "time zone", zone, INHERIT, "The pool's time zone; the site's if not given."),

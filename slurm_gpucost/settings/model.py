@@ -186,6 +186,7 @@ class Settings:
     idle_threshold_percent: int
     idle_minimum_minutes: int
     collector: Collector
+    pause_minutes: int
     pools: tuple[Pool, ...]
     billing: Billing
     free: tuple[Allotment, ...]
