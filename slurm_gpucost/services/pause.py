@@ -67,8 +67,10 @@ class Pause:
             return
         if self._sampler is not None and not self._sampler.held:
             self._sampler.hold()
-            late = now - self._since >= PATIENCE_MS
-            self._trouble.say("pause", f"the driver is not let go of yet: {self._sampler.state}" if late else "")
+            if now - self._since >= PATIENCE_MS:
+                state = self._sampler.state
+                why = "a call of it has not come back" if state == "ok" else state
+                self._trouble.say("pause", f"the driver is not let go of yet: {why}")
             return
         self._acknowledge()
 

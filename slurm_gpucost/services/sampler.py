@@ -168,8 +168,11 @@ class Sampler:
         """Whether the driver has been let go of."""
         try:
             self._call(self._gpus.close)
-        except Exception as error:  # the next open says what is wrong
-            self._said = f"no driver: {type(error).__name__}: {error}"
+        except SourceError as error:
+            self._said = str(error)
+            return False
+        except Exception as error:
+            self._said = f"the driver cannot be let go of: {type(error).__name__}: {error}"
             return False
         return True
 

@@ -25,7 +25,7 @@ MOST_ROWS = 2_000
 MOST_BYTES = 1024 * 1024
 """Of a batch, unpacked: a guest on a node keeps little in memory, and a week's backlog is some dozens of these."""
 SIGN_OF_LIFE_SECONDS = 60.0
-GATHER_SECONDS = 1.0
+GATHER_SECONDS = 1.5
 """So long after a batch the next one waits for more to come."""
 RETRY_SECONDS = 60.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0

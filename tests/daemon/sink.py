@@ -19,7 +19,7 @@ from slurm_gpucost.domain.wire import BadBatch, Batch, decode
 
 TOKEN = "n1-token"
 Mood = Callable[["Sink", Batch | None], "tuple[int, dict[str, Any], dict[str, str]] | str | None"]
-"""(status, answer, headers); ``cut``: the connection is closed; ``lost``: the answer to what was taken in; None: all well."""
+"""(status, answer, headers); ``cut``: the connection is closed; ``lost``: the answer is lost; None: all well."""
 
 
 class Sink:
