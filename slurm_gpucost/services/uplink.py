@@ -146,11 +146,13 @@ class Uplink:
         if answer.status not in (200, 409) or answer.held is None:
             return self._refused(answer, last - first + 1)
         pause = self._heard(look, answer.held)
-        if answer.status == 200:
-            self._most_rows = min(MOST_ROWS, self._most_rows * 2)
         if look.last > held == answer.held:  # it took nothing of what was sent
             return self._failed(f"the collector answers {answer.status} and holds no more than before")
-        return pause if answer.status == 200 else SHORTEST_SECONDS
+        if answer.status != 200:
+            return SHORTEST_SECONDS
+        self._failures, self.state = 0, ""
+        self._most_rows = min(MOST_ROWS, self._most_rows * 2)
+        return pause
 
     def _batch(self, first: int) -> tuple[int, int, int, Rows]:
         """(first, last, oldest, rows) of what comes next, in one look at the journal."""
@@ -164,9 +166,7 @@ class Uplink:
         return max(first, oldest), last, oldest, rows
 
     def _heard(self, look: _Look, held: int) -> float:
-        """The collector holds so much, and all is well."""
-        self._failures = 0
-        self.state = ""
+        """The collector holds so much."""
         if held > self._ours[1]:
             self.went_back, self._known = look.id, None
             return SHORTEST_SECONDS
@@ -174,7 +174,8 @@ class Uplink:
         return 0.0
 
     def _refused(self, answer: Answer, entries: int) -> float:
-        """An answer that is not what was hoped for; entries were sent."""
+        """An answer that is not what was hoped for; so many entries were sent."""
+        self._sent_at = -float("inf")  # once it answers, a batch follows, if only to see that all is well
         why = f" ({answer.error})" if answer.error else ""
         if answer.status in (400, 413, 422):
             if entries > 1:
@@ -198,6 +199,7 @@ class Uplink:
         return self._failed(f"the collector answers {answer.status}{why}")
 
     def _failed(self, why: str) -> float:
+        self._sent_at = -float("inf")
         self._known = None
         self.state = why
         return self._backoff()

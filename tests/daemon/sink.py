@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,7 +27,9 @@ Mood = Callable[["Sink", Batch | None], "tuple[int, dict[str, Any], dict[str, st
 class Sink:
     """``url`` is where it listens; ``close`` stops it, ``open`` lets it listen there again."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        self.certificate = certificate
+        """PEM, with its key; None: no TLS."""
         self.batches: list[Batch] = []
         self.held: dict[str, int] = {}
         self.rows: dict[str, dict[tuple[Any, ...], Any]] = {}
@@ -40,7 +44,7 @@ class Sink:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self._port}"
 
     def open(self) -> None:
         sink = self
@@ -89,6 +93,10 @@ class Sink:
 
         self._server = Server(("127.0.0.1", self._port), Handler)
         self._port = self._server.server_address[1]
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import subprocess
@@ -12,7 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.daemon.node_site import NodeSite
-from tests.daemon.site import REPOSITORY, until
+from tests.daemon.site import REPOSITORY, unable, until
+from tests.daemon.test_disk import SmallDisk
 from tests.daemon.test_driver import plain, take_in, wall_ms
 from tests.daemon.test_kill import hooks
 from tests.fakenvml.build import build
@@ -160,3 +162,36 @@ def test_no_import_that_it_does_not_need() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     foreign = {name for name in done.stdout.split() if not name.startswith("_")}
     assert foreign <= {"slurm_gpucost", "sitecustomize"}
+
+
+def test_while_the_journals_disk_is_full_events_wait_in_the_spool(node: NodeSite) -> None:
+    if os.geteuid() != 0:
+        unable("only root can mount a disk to fill")
+    disk = SmallDisk(node.top / "disk")
+    try:
+        node.prefix, node.ledger = disk.enter, disk.path / "journal.db"
+        node.write_node_config()
+        daemon = node.started()
+        node.event(1)
+        node.arrived([1])
+        disk.fill()
+        written = [1]
+        deadline = time.monotonic() + 20
+        while "full" not in node.log:
+            assert time.monotonic() < deadline, "it never noticed"
+            written.append(len(written) + 1)
+            node.event(written[-1], ROCR_VISIBLE_DEVICES="x" * 4000)
+            time.sleep(0.01)
+        written += range(written[-1] + 1, written[-1] + 100)
+        for job in written[-99:]:
+            node.event(job)
+        time.sleep(1.5)
+        assert daemon.poll() is None
+        assert node.waiting() >= 99, "what is not in the journal stays"
+        disk.free()
+        until(lambda: node.waiting() == 0)
+        node.arrived(written)
+        node.end(daemon)
+    finally:
+        node.clear_up()
+        disk.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from slurm_gpucost.services.uplink import Uplink
 from slurm_gpucost.sources import collector_http
 from slurm_gpucost.sources.collector_http import CollectorHttp
 from tests.daemon.sink import TOKEN, Sink, answer, cut, lost, slow
+from tests.daemon.site import unable
 from tests.unit.builders import T0, hook
 
 
@@ -259,7 +262,52 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         CollectorHttp("https://127.0.0.1:1", token, tmp_path / "ca")
 
 
+def certificate(path: Path) -> Path:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-keyout", path, "-out", f"{path}.crt", "-subj", "/CN=ledger", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+def test_over_tls_only_a_collector_of_the_named_ca_is_told_anything(node: Node, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        unable("openssl is not installed, which makes the certificates")
+    good, other = certificate(tmp_path / "good"), certificate(tmp_path / "other")
+    sink = Sink(good)
+    try:
+        collector = CollectorHttp(sink.url, node.token, Path(f"{good}.crt"))
+        assert collector.held(node.journal.id).held == 0
+        collector.close()
+        for ca in (Path(f"{other}.crt"), None):
+            with pytest.raises(SourceError, match="certificate"):
+                CollectorHttp(sink.url, node.token, ca).held(node.journal.id)
+        assert sink.asked == 1
+    finally:
+        sink.close()
+
+
 def test_a_server_that_does_not_speak_tls_is_an_error_in_a_line(node: Node) -> None:
     collector = CollectorHttp(node.sink.url.replace("http:", "https:"), node.token, None)
     with pytest.raises(SourceError, match="cannot be reached"):
         collector.held("0" * 32)
+
+
+def test_a_collector_that_answers_questions_but_takes_nothing_is_asked_less_and_less(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(module, "SHORTEST_SECONDS", 0.05)
+    node.sink.moods.extend([answer(500)] * 50)
+    node.add(1)
+    node.uplink.start()
+    states = set()
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        states.add(node.uplink.state)
+        time.sleep(0.005)
+    assert 3 <= node.sink.asked <= 8, "0.1, 0.2, 0.4 ... s"
+    assert states <= {"", "the collector answers 500"}
+    assert node.uplink.state == "the collector answers 500"
