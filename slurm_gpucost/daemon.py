@@ -1,4 +1,4 @@
-"""``gpucostd run``: the loop and its signals. Imports no more than a node needs."""
+"""``gpucostd``: its subcommands, their loops and signals. Each imports no more than it needs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slurm_gpucost import __version__
 from slurm_gpucost.domain.errors import GpucostError
-from slurm_gpucost.ledger.projector import bring_up_to_date
-from slurm_gpucost.ledger.store import Ledger, open_ledger
-from slurm_gpucost.services.engine import Engine
-from slurm_gpucost.services.recorded import record
-from slurm_gpucost.services.sampler import Sampler
-from slurm_gpucost.settings import Settings, find, load
-from slurm_gpucost.sources.identity import identity
-from slurm_gpucost.sources.nvml import NvmlGpus
+from slurm_gpucost.settings.reader import find
+
+if TYPE_CHECKING:
+    from slurm_gpucost.ledger.store import Ledger
+    from slurm_gpucost.settings.model import Settings
+    from slurm_gpucost.settings.node import NodeSettings
 
 STEP_SECONDS = 0.95
 """Events are durable within a second; each waking costs a node, whether there is work or not."""
@@ -37,23 +35,41 @@ def now_ms() -> int:
 
 
 def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
-    """Work until ``stop`` is set, then take in what is there and return."""
+    """All in one: work until ``stop`` is set, then take in what is there and return."""
+    from slurm_gpucost.ledger.projector import bring_up_to_date
+    from slurm_gpucost.ledger.store import open_ledger
+    from slurm_gpucost.services.capture import make_sampler
+    from slurm_gpucost.services.engine import Engine
+
     with open_ledger(ledger_path) as ledger:
         ledger.connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         bring_up_to_date(ledger, settings.shards, batches=1)
         _note_costs(settings, ledger)
-        sampler = None
-        if settings.nvml_enabled:
-            sampler = Sampler(
-                NvmlGpus(),
-                settings.nvml_interval_seconds,
-                now_ms,
-                hour_offsets_ms(settings),
-                idle_percent=settings.idle_threshold_percent,
-            )
-            sampler.start()
+        sampler = make_sampler(settings, now_ms, (settings.timezone, *(pool.timezone for pool in settings.pools)))
         engine = Engine(settings, ledger, now_ms, sampler)
+        engine.capture.start()
         log.info("gpucostd %s: ledger %s, spool %s", __version__, ledger_path, settings.spool)
+        while not stop.is_set():
+            engine.step()
+            stop.wait(STEP_SECONDS)
+        engine.close()
+    log.info("ended")
+
+
+def node(settings: NodeSettings, stop: threading.Event) -> None:
+    """A GPU node: work until ``stop`` is set, then take in what is there and return."""
+    from slurm_gpucost.ledger.journal import open_journal
+    from slurm_gpucost.services.capture import make_sampler
+    from slurm_gpucost.services.node import NodeEngine
+    from slurm_gpucost.sources.collector_http import CollectorHttp
+
+    collector = CollectorHttp(settings.collector_url, settings.token_file, settings.ca_file)
+    with open_journal(settings.journal, now_ms) as journal:
+        sampler = make_sampler(settings, now_ms, settings.zones)
+        engine = NodeEngine(settings, journal, now_ms, sampler, collector)
+        engine.start()
+        log.info("gpucostd %s: node %s, journal %s, spool %s, collector %s",
+                 __version__, settings.name, settings.journal, settings.spool, settings.collector_url)  # fmt: skip
         while not stop.is_set():
             engine.step()
             stop.wait(STEP_SECONDS)
@@ -63,6 +79,9 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
 
 def _note_costs(settings: Settings, ledger: Ledger) -> None:
     """What nobody noted with `gpucost config record`. A full disk must not keep the daemon from its events."""
+    from slurm_gpucost.services.recorded import record
+    from slurm_gpucost.sources.identity import identity
+
     try:
         with ledger.transaction() as db:
             changed = record(db, settings, identity(), "found when gpucostd started", now_ms())
@@ -73,16 +92,6 @@ def _note_costs(settings: Settings, ledger: Ledger) -> None:
             log.info("the config's costs are others than were noted last: `gpucost config history` shows them")
 
 
-def hour_offsets_ms(settings: Settings) -> tuple[int, ...]:
-    """Where in a UTC hour the clock hours of the configured zones begin, in winter and summer."""
-    offsets = set()
-    for zone in {settings.timezone, *(pool.timezone for pool in settings.pools)}:
-        for month in (1, 7):
-            ahead = datetime(2026, month, 1, tzinfo=zone).utcoffset() or timedelta()
-            offsets.add(-int(ahead.total_seconds()) % 3600 * 1000)
-    return tuple(sorted(offsets))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The ``gpucostd`` command. Exit codes: 0 ended by a signal, 1 failure, 2 usage or config."""
     parser = argparse.ArgumentParser(prog="gpucostd", description="Records who held which GPU, and what it did.")
@@ -91,20 +100,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = commands.add_parser("run", help="all in one: events, accounting, controller and driver into the ledger")
     command.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
     command.add_argument("--ledger", metavar="FILE", help="default: GPUCOST_LEDGER, else the config's [ledger] path")
+    command.set_defaults(work=_run)
+    command = commands.add_parser("node", help="a GPU node: events and driver into its journal, and to the collector")
+    command.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
+    command.set_defaults(work=_node)
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        settings = load(find(options.config))
-        run(settings, Path(options.ledger or os.environ.get("GPUCOST_LEDGER") or settings.ledger), stop)
+        options.work(options, stop)
     except GpucostError as error:
         print(f"gpucostd: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     # Threads that still wait for a driver or a command must not hold up the end.
     sys.stderr.flush()
     os._exit(0)
+
+
+def _run(options: argparse.Namespace, stop: threading.Event) -> None:
+    from slurm_gpucost.settings.load import load
+
+    settings = load(find(options.config))
+    run(settings, Path(options.ledger or os.environ.get("GPUCOST_LEDGER") or settings.ledger), stop)
+
+
+def _node(options: argparse.Namespace, stop: threading.Event) -> None:
+    from slurm_gpucost.settings.node_file import load_node
+
+    node(load_node(find(options.config)), stop)
 
 
 if __name__ == "__main__":

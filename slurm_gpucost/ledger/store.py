@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.ledger import migrations
@@ -19,6 +20,18 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 _CACHE_KIB = 65536
 _MEND = "make room or mend the disk, then start again"
 """SQLite says "disk I/O error", too, where a full disk has no room for the files that it keeps beside the ledger."""
+
+
+class Words(NamedTuple):
+    """What a file is called in what is said to the user, and where another one can be named."""
+
+    what: str
+    other: str
+    option: str
+
+
+LEDGER = Words("ledger", "name another file (--ledger)", "[ledger] path in the config, or --ledger")
+JOURNAL = Words("journal", "name another file ([node] journal in the config)", "[node] journal in the config")
 
 
 def file_system_of(path: Path, mountinfo: str | None = None) -> str:
@@ -41,17 +54,17 @@ def file_system_of(path: Path, mountinfo: str | None = None) -> str:
     return kind
 
 
-def refuse_network(path: Path, mountinfo: str | None = None) -> None:
+def refuse_network(path: Path, mountinfo: str | None = None, words: Words = LEDGER) -> None:
     """Raise LedgerError where ``path`` lies on a network file system: SQLite's locks do not hold there."""
     kind = file_system_of(path, mountinfo)
     if kind in _NETWORK_FILE_SYSTEMS:
         raise LedgerError(
             f"{path}: is on a network file system ({kind}), where SQLite's locks cannot be relied on; "
-            "name a file on a local disk ([ledger] path in the config, or --ledger)"
+            f"name a file on a local disk ({words.option})"
         )
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> bool:
+def _check(connection: sqlite3.Connection, path: Path, words: Words) -> bool:
     """True where the file needs migrations. Raises LedgerError where it is not a ledger of ours, or a newer one."""
     try:
         empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
@@ -59,12 +72,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
         if empty and application_id in (0, migrations.APPLICATION_ID):
             return True
         if application_id != migrations.APPLICATION_ID:
-            raise LedgerError(f"{path}: is an SQLite file but no gpucost ledger; name another file (--ledger)")
+            raise LedgerError(f"{path}: is an SQLite file but no gpucost {words.what}; {words.other}")
         known, seen = migrations.names(), migrations.applied(connection)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             raise
-        raise LedgerError(f"{path}: is no gpucost ledger ({error}); name another file (--ledger)") from error
+        raise LedgerError(f"{path}: is no gpucost {words.what} ({error}); {words.other}") from error
     unknown = [name for name in seen if name not in known]
     if unknown:
         raise LedgerError(
@@ -74,7 +87,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
     return len(seen) < len(known)
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, words: Words = LEDGER) -> sqlite3.Connection:
     quoted = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
         connection = sqlite3.connect(
@@ -82,12 +95,12 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         )
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
-        hint = _MEND if "disk" in str(error) else "see [ledger] path in the config, or --ledger"
+        hint = _MEND if "disk" in str(error) else f"see {words.option}"
         if "readonly" in str(error) and mode == "ro":
             hint = "whoever was making it did not come to an end; start gpucostd, or `gpucost rebuild`"
         raise LedgerError(f"{path}: cannot be opened ({error}); {hint}") from error
     except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{path}: is no gpucost ledger ({error}); name another file (--ledger)") from error
+        raise LedgerError(f"{path}: is no gpucost {words.what} ({error}); {words.other}") from error
     return connection
 
 
@@ -121,7 +134,7 @@ class Ledger:
         """Close the file."""
         self.connection.close()
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,42 +143,54 @@ class Ledger:
 
 def open_ledger(path: Path) -> Ledger:
     """Open for writing, made (mode 0600) where missing, brought to the newest schema. Raises LedgerError."""
+    ledger = Ledger(path, open_writable(path, LEDGER, migrations.apply))
+    ledger.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return ledger
+
+
+def open_writable(
+    path: Path, words: Words, apply: Callable[[sqlite3.Connection], None], *first: str
+) -> sqlite3.Connection:
+    """A file of our schema for writing, made (mode 0600) where missing; ``apply`` makes what it lacks.
+
+    ``first``: pragmas that SQLite only heeds before there is anything in a file.
+    """
     if not path.parent.is_dir():
-        raise LedgerError(f"{path}: its directory does not exist; make it, or name another file (--ledger)")
-    refuse_network(path)
+        raise LedgerError(f"{path}: its directory does not exist; make it, or {words.other}")
+    refuse_network(path, words=words)
     if path.exists() and not path.with_name(path.name + "-journal").exists():
         # Look without touching first: what is refused stays as it was, to the byte. Where whoever made it was killed
         # before it was in WAL mode, a journal must be rolled back first, and only a writer can do that.
-        open_readonly(path, check_only=True).close()
+        open_readonly(path, check_only=True, words=words).close()
     elif not path.exists():
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             raise LedgerError(f"{path}: cannot be made ({error.strerror})") from error
-    connection = _connect(path, "rw")
-    ledger = Ledger(path, connection)
+    connection = _connect(path, "rw", words)
     try:
-        with ledger.lock:
-            if _check(connection, path):
+        with WriterLock(path):
+            if _check(connection, path, words):
+                for pragma in first:
+                    connection.execute(pragma)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(f"PRAGMA application_id = {migrations.APPLICATION_ID}")
-                migrations.apply(connection)
+                apply(connection)
     except sqlite3.OperationalError as error:
         raise LedgerError(f"{path}: cannot be prepared ({error}); {_MEND}") from error
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    return ledger
+    return connection
 
 
-def open_readonly(path: Path, *, check_only: bool = False) -> sqlite3.Connection:
+def open_readonly(path: Path, *, check_only: bool = False, words: Words = LEDGER) -> sqlite3.Connection:
     """Open for questions. Raises LedgerError where there is no ledger, or one that this version cannot read."""
     if not path.exists():
         raise LedgerError(f"{path}: there is no ledger; `gpucost backfill` or `gpucostd run` makes it")
     if not path.is_file():
-        raise LedgerError(f"{path}: is no file; name the ledger's file (--ledger)")
-    refuse_network(path)
-    connection = _connect(path, "ro")
-    if _check(connection, path) and not check_only:
+        raise LedgerError(f"{path}: is no file; {words.other}")
+    refuse_network(path, words=words)
+    connection = _connect(path, "ro", words)
+    if _check(connection, path, words) and not check_only:
         connection.close()
         raise LedgerError(f"{path}: has an older schema; `gpucost rebuild` brings it up to date")
     connection.row_factory = sqlite3.Row

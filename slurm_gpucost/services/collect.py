@@ -1,5 +1,6 @@
-"""Takes in what witnesses say. The daemon, the backfill and the demo go through here, for reservations through
-:mod:`slurm_gpucost.services.reservation_evidence`, what nodes send through :mod:`slurm_gpucost.services.intake`.
+"""Takes in what Slurm says. The daemon, the backfill and the demo go through here, for reservations through
+:mod:`slurm_gpucost.services.reservation_evidence`, for what GPU hosts say through
+:mod:`slurm_gpucost.services.taking`, for what nodes send through :mod:`slurm_gpucost.services.intake`.
 
 Each function is one durable transaction, safe to repeat; projection follows in transactions of its own.
 """
@@ -15,15 +16,10 @@ from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import (
     AccountingRow,
     AccountReport,
-    DeviceReport,
-    HookEvent,
     NodeReport,
     Poll,
-    SlotReport,
 )
-from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
-from slurm_gpucost.domain.windows import Window
-from slurm_gpucost.ledger import asked, ingest, measured, reports
+from slurm_gpucost.ledger import asked, ingest, reports
 from slurm_gpucost.ledger.projector import bring_up_to_date
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings
@@ -31,7 +27,6 @@ from slurm_gpucost.sources import associations, node_events, nodes, scontrol
 from slurm_gpucost.sources.accounting_text import cut, make_parser
 from slurm_gpucost.sources.accounting_times import BrokenRow
 from slurm_gpucost.sources.sacct import Slice
-from slurm_gpucost.sources.spool import BadEvent, SpoolFile, to_event
 
 BATCH_ROWS = 5_000
 
@@ -45,19 +40,6 @@ class Taken(NamedTuple):
     """(line or record number, reason) of what was set aside."""
     gone: tuple[asked.Open, ...] = ()
     """Attempts that the ledger has as not ended and a reply that tells the state of now does not name."""
-
-
-def take_events(ledger: Ledger, settings: Settings, files: Iterable[SpoolFile], now_ms: int) -> list[HookEvent]:
-    """Event files, durably; what cannot be read is set aside whole. The caller discards the files afterwards."""
-    events: list[HookEvent] = []
-    with ledger.transaction() as db:
-        for file in files:
-            try:
-                events.append(to_event(file.content, file.at_ms, settings.cluster))
-            except BadEvent as error:
-                ingest.set_aside(db, "hook", file.path.name, None, str(error), file.content, now_ms)
-        ingest.add_hooks(db, events)
-    return events
 
 
 def take_accounting(
@@ -175,26 +157,6 @@ def take_accounts(
         poll = Poll("accounts", settings.cluster, observed_at_ms, None, None, len(listed), new, 1, 1, "")
         asked.add_poll(db, poll)
     return Taken(len(listed), new, [])
-
-
-def take_inventory(ledger: Ledger, devices: Iterable[DeviceReport], slots: Iterable[SlotReport]) -> None:
-    """What the driver and the nodes say of devices and of the GRES indexes that they are."""
-    with ledger.transaction() as db:
-        reports.add_devices(db, devices)
-        reports.add_slots(db, slots)
-
-
-def take_measured(
-    ledger: Ledger,
-    windows: Iterable[Window],
-    layouts: Iterable[MigInstance] = (),
-    processes: Iterable[DeviceProcess] = (),
-) -> None:
-    """What the driver measured, and what it lists on its devices."""
-    with ledger.transaction() as db:
-        measured.add_windows(db, windows)
-        measured.add_layouts(db, layouts)
-        measured.add_processes(db, processes)
 
 
 def take_rows(ledger: Ledger, rows: Iterable[AccountingRow]) -> Iterator[tuple[int, int]]:

@@ -85,11 +85,15 @@ class Gathering:
         self._inventory, self._finished, self._changed, self._seen = None, [], [], []
         return taken
 
-    def close(self, now_ms: int) -> Drained:
-        """All that is left."""
+    def pause(self, now_ms: int) -> None:
+        """Let all that is open become final; what comes later starts anew."""
         for windower in self._windowers.values():
             self._finished += windower.close(now_ms)
         self._seen += self._sightings.end()
+
+    def close(self, now_ms: int) -> Drained:
+        """All that is left."""
+        self.pause(now_ms)
         return self.drain(now_ms)
 
 

@@ -17,7 +17,7 @@ from slurm_gpucost.domain.evidence import DeviceReport
 from slurm_gpucost.domain.readings import Glance, Reading
 from slurm_gpucost.domain.windows import Windower
 from slurm_gpucost.ledger.store import Ledger
-from slurm_gpucost.services import collect
+from slurm_gpucost.services import collect, taking
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import scontrol, slurmd_gres
 from slurm_gpucost.sources.sacct import Slice
@@ -76,7 +76,7 @@ def play(items: Iterable[Item], ledger: Ledger, settings: Settings) -> Item:
                 about = item
             case "event":
                 file = SpoolFile(Path(item["name"]), base64.b64decode(item["content"]), at)
-                collect.take_events(ledger, settings, [file], at)
+                taking.take_events(ledger, settings, [file], at)
                 for windower in windowers.values():
                     windower.cut(at)
             case "sacct":
@@ -91,16 +91,16 @@ def play(items: Iterable[Item], ledger: Ledger, settings: Settings) -> Item:
                 collect.take_node_events(ledger, settings, item["events"], item["reservations"], window, at)
             case "devices":
                 inventory = [DeviceReport(**{**row, "digest": bytes.fromhex(row["digest"])}) for row in item["rows"]]
-                collect.take_inventory(ledger, inventory, [])
+                taking.take_inventory(ledger, inventory, [])
             case "gres":
                 gres = slurmd_gres.parse(item["text"])
                 slots = slurmd_gres.slots(settings.cluster, item["node"], gres, inventory, at)
-                collect.take_inventory(ledger, [], slots)
+                taking.take_inventory(ledger, [], slots)
             case "reading":
                 device = item["device"]
                 windowers.setdefault(device, Windower(device)).add(_reading(item))
             case unknown:
                 raise ValueError(f"a recording has no '{unknown}'")
-    collect.take_measured(ledger, [w for windower in windowers.values() for w in windower.close(about["end_ms"])])
+    taking.take_measured(ledger, [w for windower in windowers.values() for w in windower.close(about["end_ms"])])
     collect.project(ledger, settings)
     return about

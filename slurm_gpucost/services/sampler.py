@@ -33,7 +33,8 @@ SOONEST_SECONDS = 2.0
 
 
 class Sampler:
-    """``start``, ``cut`` at hook times and ``hurry``, ``drain`` what is final, ``stop``: none waits for the driver.
+    """``start``, ``cut`` at hook times and ``hurry``, ``drain`` what is final, ``hold`` and ``resume``, ``stop``: none
+    waits for the driver.
 
     ``clock`` gives the time in ms UTC; ``offsets_ms`` and ``idle_percent`` as in :class:`Windower`. What changes
     seldom or is slow to ask (devices, MIG layouts, processes) is asked every ``relist_seconds``.
@@ -59,6 +60,10 @@ class Sampler:
         self._hung_after_ms = int(hung_after_seconds * MS)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._holding = threading.Event()
+        self._turned = threading.Event()
+        """Set where a thread that waits for long has to look again what it is to do."""
+        self._let_go = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nvml", daemon=True)
         self._cuts: deque[tuple[int, Collection[str] | None]] = deque(maxlen=MOST_CUTS)
@@ -98,6 +103,25 @@ class Sampler:
             self._apply_cuts()
             return self._gathering.drain(self._clock())
 
+    def hold(self) -> None:
+        """Let go of the driver as soon as it allows, and leave it alone until ``resume``."""
+        with self._lock:
+            self._holding.set()
+        self._turned.set()
+        self._wake.set()
+
+    def resume(self) -> None:
+        """Read again."""
+        with self._lock:
+            self._holding.clear()
+            self._let_go = False
+        self._turned.set()
+
+    @property
+    def held(self) -> bool:
+        """Whether the driver has been let go of, and stays so until ``resume``. False while it hangs."""
+        return self._let_go
+
     def hung(self, now_ms: int) -> bool:
         """Whether a driver call has been under way for too long."""
         began = self._called_at_ms
@@ -115,6 +139,7 @@ class Sampler:
         """End within the time, even while the driver hangs; returns all that is left."""
         deadline = time.monotonic() + timeout_seconds
         self._stopping.set()
+        self._turned.set()
         self._wake.set()
         while self._thread.is_alive() and time.monotonic() < deadline and not self.hung(self._clock()):
             self._thread.join(min(0.05, max(0.0, deadline - time.monotonic())))
@@ -125,6 +150,8 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if self._wait_while_held():
+                continue
             try:
                 self._call(self._gpus.open)
                 self._read_until_stopped()
@@ -132,17 +159,53 @@ class Sampler:
                 self._said = f"no driver: {error}"
             except Exception as error:  # whatever a driver's binding throws, reading must go on later
                 self._said = f"no driver: {type(error).__name__}: {error}"
-            try:
-                self._call(self._gpus.close)
-            except Exception as error:  # the next open says what is wrong
-                self._said = f"no driver: {type(error).__name__}: {error}"
-            self._stopping.wait(self._retry)
+            if self._close() and self._holding.is_set():
+                continue
+            self._turned.wait(self._retry)
+            self._turned.clear()
+
+    def _close(self) -> bool:
+        """Whether the driver has been let go of."""
+        try:
+            self._call(self._gpus.close)
+        except SourceError as error:
+            self._said = str(error)
+            return False
+        except Exception as error:
+            self._said = f"the driver cannot be let go of: {type(error).__name__}: {error}"
+            return False
+        return True
+
+    def _wait_while_held(self) -> bool:
+        """Nothing of the driver is open here, or it could not be let go of."""
+        if self._holding.is_set() and not self._close():
+            self._turned.wait(self._retry)
+            self._turned.clear()
+            return True
+        with self._lock:
+            if not self._holding.is_set():
+                return False
+            self._finish()
+            self._let_go = True
+        self._said = "held"
+        self._turned.wait()
+        self._turned.clear()
+        return True
+
+    def _finish(self) -> None:
+        """What was measured becomes final; a reading after this starts anew."""
+        self._apply_cuts()
+        self._gathering.pause(self._clock())
+
+    @property
+    def _leaving(self) -> bool:
+        return self._stopping.is_set() or self._holding.is_set()
 
     def _read_until_stopped(self) -> None:
         devices: list[DeviceReport] = []
         readable: list[str] = []
         list_at = look_at = -float("inf")
-        while not self._stopping.is_set():
+        while not self._leaving:
             began = self._asked = time.monotonic()
             if began >= list_at:
                 devices = self._call(lambda: self._gpus.devices(self._clock()))
@@ -173,7 +236,7 @@ class Sampler:
 
     def _pause(self, due: float, readable: list[str]) -> None:
         """Until the next reading is due; meanwhile, a glance at the devices of hooks."""
-        while self._wake.wait(max(0.0, due - time.monotonic())) and not self._stopping.is_set():
+        while self._wake.wait(max(0.0, due - time.monotonic())) and not self._leaving:
             self._wake.clear()
             self._asked = time.monotonic()
             hooked = [self._hooked.popleft() for _ in range(len(self._hooked))]

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Protocol
 
 from slurm_gpucost.domain.evidence import DeviceReport
 from slurm_gpucost.domain.inventory import slot_types
 from slurm_gpucost.ledger import reports
 from slurm_gpucost.ledger.store import Ledger
-from slurm_gpucost.services import collect
+from slurm_gpucost.services import taking
 from slurm_gpucost.services.background import Background
 from slurm_gpucost.services.trouble import Trouble
-from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import slurmd_gres
+
+
+class SlotSettings(Protocol):
+    """A config, as far as it is needed here."""
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name."""
+
+    @property
+    def slurmd(self) -> str:
+        """The slurmd to run."""
 
 
 class Slots:
     """``clock`` gives ms UTC."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, clock: Callable[[], int], background: Background, trouble: Trouble
+        self, settings: SlotSettings, ledger: Ledger, clock: Callable[[], int], background: Background, trouble: Trouble
     ) -> None:
         self.nodes: set[str] = set()
         """Those that have been asked."""
@@ -43,7 +55,7 @@ class Slots:
     def listed(self, devices: list[DeviceReport]) -> None:
         """The driver lists other devices than before: the ledger gets them, and all nodes are asked again."""
         if [(r.device, r.digest) for r in devices] != [(r.device, r.digest) for r in self.devices]:
-            collect.take_inventory(self._ledger, devices, [])
+            taking.take_inventory(self._ledger, devices, [])
             for node in sorted(self.nodes):
                 self._ask(node)
         self.devices = devices
@@ -59,7 +71,7 @@ class Slots:
             return
         slots = slurmd_gres.slots(self._settings.cluster, node, gres, self.devices, self._clock())
         try:
-            collect.take_inventory(self._ledger, [], slots)
+            taking.take_inventory(self._ledger, [], slots)
         except Exception:
             self.nodes.discard(node)  # its next event asks again
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 
 from slurm_gpucost.domain.errors import GpucostError
 
@@ -26,6 +27,14 @@ class Trouble:
                 log.warning("%s: %s", what, message)
             else:
                 log.info("%s: works again", what)
+
+    def attempt(self, what: str, work: Callable[[], object]) -> None:
+        """Do the work. Whatever it raises is said, and the daemon goes on."""
+        try:
+            work()
+            self.say(what, "")
+        except Exception as error:
+            self.say(what, told(error))
 
 
 def told(error: Exception) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from slurm_gpucost.settings.load import find, load
+from slurm_gpucost.settings.load import load
 from slurm_gpucost.settings.model import Pool, Settings, Sku
+from slurm_gpucost.settings.reader import find
 from slurm_gpucost.settings.template import parse_gpu_option, template
 
 __all__ = ["Pool", "Settings", "Sku", "find", "load", "parse_gpu_option", "template"]

@@ -31,6 +31,7 @@ from slurm_gpucost.settings.kinds import (
     whole,
     zone,
 )
+from slurm_gpucost.settings.node import NODE
 
 
 def currency(value: Any) -> str:
@@ -93,6 +94,7 @@ SECTIONS = {
     ),
     "collector": COLLECTOR,
     "access": ACCESS,
+    "node": NODE,
 }  # fmt: skip
 POOL = (
     Setting("timezone", "time zone", zone, INHERIT, "The pool's time zone; the site's if not given."),

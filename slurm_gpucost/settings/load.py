@@ -1,11 +1,9 @@
-"""Finds and reads the config; names all faults in one go, by file and key."""
+"""Reads the whole config; names all faults in one go, by file and key."""
 
 from __future__ import annotations
 
-import difflib
-import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -24,21 +22,15 @@ from slurm_gpucost.settings.cost_tables import devices_of
 from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY, energy_of
 from slurm_gpucost.settings.free import free_of
-from slurm_gpucost.settings.kinds import INHERIT, REQUIRED, Setting
 from slurm_gpucost.settings.meter import meters_of
 from slurm_gpucost.settings.model import Pool, Settings, Sku
 from slurm_gpucost.settings.nodes import POOL_NODES, nodes_of, one_place
 from slurm_gpucost.settings.portal import PORTAL
+from slurm_gpucost.settings.reader import ConfigReader, read_toml
 from slurm_gpucost.settings.tres import beside_tres, tres_of
 
-DEFAULT_PATH = Path("/etc/gpucost/gpucost.toml")
 TABLES = tuple("billing rules outages reservations free classes accounts accounts_import pools".split())
 """Beside the sections: tables that are read by modules of their own."""
-
-
-def find(option: str | None, env: Mapping[str, str] = os.environ) -> Path:
-    """The config's path: ``--config``, else GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml."""
-    return Path(option or env.get("GPUCOST_CONFIG") or DEFAULT_PATH)
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Settings:
@@ -46,7 +38,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Settings:
 
     Raises ConfigError with one line a fault, UsageError for a change that is not TOML.
     """
-    table = _table(path)
+    table = read_toml(path)
     for text in changes:
         _change(table, _parsed(text), text)
     return _Reader(path).settings(table)
@@ -76,7 +68,7 @@ class Outside(NamedTuple):
 
 def outside(path: Path) -> Outside:
     """Read without looking at the rest. Raises ConfigError."""
-    reader, data = _Reader(path), _table(path)
+    reader, data = _Reader(path), read_toml(path)
     read = {
         name: reader.read(reader.table(data.get(name, {}), name), SECTIONS[name], f"{name}.")
         for name in ("collector", "access", "ledger")
@@ -113,58 +105,8 @@ def _change(table: dict[str, Any], changes: dict[str, Any], text: str) -> None:
             table[key] = value
 
 
-def _table(path: Path) -> dict[str, Any]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no config; `gpucost init --config {path}` writes one") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    try:
-        return tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError; so is a number of 5000 digits
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
-
-
-class _Reader:
-    """Collects faults while it reads, so that one run names them all."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.faults: list[str] = []
-
-    def fault(self, key: str, what: str) -> None:
-        self.faults.append(f"{self.path}: {key}: {what}")
-
-    def table(self, data: Any, key: str) -> dict[str, Any]:
-        if isinstance(data, dict):
-            return data
-        self.fault(key, f"must be a table, written [{key}]")
-        return {}
-
-    def read(
-        self, data: dict[str, Any], catalogue_: tuple[Setting, ...], prefix: str, also: tuple[str, ...] = ()
-    ) -> dict[str, Any]:
-        known = [s.key for s in catalogue_]
-        for key in data:
-            if key not in known and key not in also:
-                near = difflib.get_close_matches(key, [*known, *also], 1)
-                self.fault(
-                    f"{prefix}{key}",
-                    "is no setting" + (f"; did you mean {near[0]}?" if near else "; remove it"),
-                )
-        values: dict[str, Any] = {}
-        for setting in catalogue_:
-            if setting.key in data:
-                try:
-                    values[setting.key] = setting.read(data[setting.key])
-                except ValueError as error:
-                    self.fault(f"{prefix}{setting.key}", str(error))
-            elif setting.default is REQUIRED:
-                self.fault(f"{prefix}{setting.key}", f"is missing: {setting.text}")
-            elif setting.default is not INHERIT:
-                values[setting.key] = setting.default
-        return values
+class _Reader(ConfigReader):
+    """Reads all of it."""
 
     def settings(self, data: dict[str, Any]) -> Settings:
         top = self.read(data, TOP, "", (*SECTIONS, *TABLES))
@@ -217,6 +159,7 @@ class _Reader:
             idle_minimum_minutes=parts["findings"]["idle_minimum_minutes"],
             collector=collector_of(parts["collector"]),
             access=access_of(parts["access"]),
+            pause_minutes=parts["node"]["pause_minutes"],
             pools=pools,
             billing=billing,
             free=free,

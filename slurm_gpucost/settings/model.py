@@ -188,6 +188,7 @@ class Settings:
     idle_minimum_minutes: int
     collector: Collector
     access: Access
+    pause_minutes: int
     pools: tuple[Pool, ...]
     billing: Billing
     free: tuple[Allotment, ...]

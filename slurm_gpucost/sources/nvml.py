@@ -58,29 +58,32 @@ class NvmlGpus:
     def __init__(self, module: Path = DRIVER_MODULE) -> None:
         self._host = socket.gethostname()
         self._module = module
-        self._driver: Driver | None = None
+        self._held: list[Driver] = []
+        """What was opened and not let go of; the last one is asked, any other could not be."""
         self._epoch = ""
         self._devices: dict[str, _Device] = {}
         self._layouts: dict[str, list[MigInstance]] = {}
 
     def open(self) -> None:
         """Take hold of the driver. Raises SourceError with the reason in one line."""
-        self._driver = Driver()
+        with contextlib.suppress(SourceError):
+            self.close()
+        self._held.append(Driver())
         # While it is held the module cannot be unloaded.
         self._epoch = driver_epoch(self._module)
 
     def close(self) -> None:
-        """Let go of the driver."""
-        driver, self._driver = self._driver, None
+        """Let go of the driver. Raises SourceError where it is still held."""
         self._devices.clear()
-        if driver is not None:
-            driver.close()
+        while self._held:
+            self._held[-1].close()
+            self._held.pop()
 
     @property
     def _open(self) -> Driver:
-        if self._driver is None:
+        if not self._held:
             raise SourceError("the NVIDIA driver is not open")
-        return self._driver
+        return self._held[-1]
 
     def devices(self, now_ms: int) -> list[DeviceReport]:
         """The devices that answer, in the driver's order; a lost one is left out. Raises SourceError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -48,9 +47,12 @@ class Driver:
         self._not_now = frozenset(getattr(pynvml, name) for name in _NOT_NOW)
 
     def close(self) -> None:
-        """Let go of it."""
-        with contextlib.suppress(self.error):  # a driver that is gone cannot be let go of
+        """Let go of it. Raises SourceError where it is still held."""
+        try:
             self.nvml.nvmlShutdown()
+        except self.error as error:
+            if getattr(error, "value", None) != self.nvml.NVML_ERROR_UNINITIALIZED:
+                raise SourceError(f"the NVIDIA driver cannot be let go of: {error}") from None
 
     def ask(self, call: Callable[..., Any], *arguments: Any, lacks: set[object] | None = None) -> Any:
         """What the driver answers; None where it does not tell that of this device.

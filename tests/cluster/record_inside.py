@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_gpucost import daemon
-from slurm_gpucost.services import collect, recording
+from slurm_gpucost.services import collect, recording, taking
 from slurm_gpucost.settings import load
 from slurm_gpucost.sources import slurmd_gres
 from slurm_gpucost.sources.nvml import NvmlGpus
@@ -45,7 +45,7 @@ def main() -> None:
     settings = load(Path(sys.argv[1]))
     tap = Tap(sys.argv[2])
     take_events, take_accounting, take_controller = (
-        collect.take_events,
+        taking.take_events,
         collect.take_accounting,
         collect.take_controller,
     )
@@ -94,7 +94,7 @@ def main() -> None:
         return made
 
     for module, name, tapped in (
-        (collect, "take_events", events),
+        (taking, "take_events", events),
         (collect, "take_accounting", accounting),
         (collect, "take_controller", controller),
         (collect, "take_nodes", nodes),

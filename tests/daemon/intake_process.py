@@ -27,8 +27,10 @@ def work(settings: Settings) -> None:
     with open_ledger(settings.ledger) as ledger:
         bring_up_to_date(ledger, settings.shards, batches=1)
         engine = Engine(settings, ledger, lambda: NOW_MS, None)
-        engine.slots.nodes.add(NODE)  # its slots are known: no thread asks slurmd, so every run makes the same calls
-        engine.intake()
+        engine.capture.slots.nodes.add(
+            NODE
+        )  # its slots are known: no thread asks slurmd, so every run makes the same calls
+        engine.capture.intake()
         bring_up_to_date(ledger, settings.shards, batches=1)
 
 

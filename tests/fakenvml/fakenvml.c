@@ -24,6 +24,7 @@
  * Functions without a device take N = '*'. A line that is not understood ends the process, with its number.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef int nvml_return;
 enum { OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
@@ -96,7 +98,7 @@ static struct scenario now;
 static struct timespec read_of;
 static off_t read_size;
 static ino_t read_inode;
-static int loaded, users;
+static int loaded, users, held;
 
 static void broken(int line, const char *text)
 {
@@ -355,7 +357,8 @@ nvml_return nvmlInitWithFlags(unsigned flags)
     nvml_return begun = begin(__func__, ALL);
     if (begun != OK)
         return begun;
-    users++;
+    if (users++ == 0) /* like the real one's device files: whoever looks into /proc/PID/fd sees it held */
+        held = open(getenv("FAKENVML_SCENARIO"), O_RDONLY | O_CLOEXEC);
     return end(OK);
 }
 
@@ -364,7 +367,8 @@ nvml_return nvmlShutdown(void)
     nvml_return begun = begin(__func__, ALL);
     if (begun != OK)
         return begun;
-    users--;
+    if (--users == 0)
+        close(held);
     return end(OK);
 }
 

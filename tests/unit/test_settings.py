@@ -16,7 +16,7 @@ from slurm_gpucost.settings import Settings, find, load, parse_gpu_option, templ
 from slurm_gpucost.settings.catalogue import POOL, SECTIONS, SKU, TOP
 from slurm_gpucost.settings.currencies import minor_unit
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY
-from slurm_gpucost.settings.load import DEFAULT_PATH
+from slurm_gpucost.settings.reader import DEFAULT_PATH
 from slurm_gpucost.settings.template import reference
 
 SMALLEST = """\

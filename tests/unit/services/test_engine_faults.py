@@ -12,7 +12,7 @@ import pytest
 from slurm_gpucost.domain.evidence import HookEvent
 from slurm_gpucost.ledger import ingest, projector
 from slurm_gpucost.ledger.store import open_ledger
-from slurm_gpucost.services import accounting, collect, engine
+from slurm_gpucost.services import accounting, collect, engine, taking
 from slurm_gpucost.services.engine import Engine
 from slurm_gpucost.settings import Settings
 from tests.unit.builders import config, script
@@ -73,12 +73,12 @@ def test_a_round_projects_one_batch_so_that_the_next_event_need_not_wait(
 def test_slots_that_could_not_be_written_are_asked_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_ledger(settings.ledger) as ledger:
         work = Engine(settings, ledger, lambda: NOW, None)
-        work.slots.nodes.add("n1")
+        work.capture.slots.nodes.add("n1")
 
         def full(*_: object) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
-        monkeypatch.setattr(collect, "take_inventory", full)
+        monkeypatch.setattr(taking, "take_inventory", full)
         with pytest.raises(sqlite3.OperationalError):
-            work.slots.take("n1", [])
-        assert "n1" not in work.slots.nodes
+            work.capture.slots.take("n1", [])
+        assert "n1" not in work.capture.slots.nodes
