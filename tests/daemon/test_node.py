@@ -147,7 +147,7 @@ def test_what_is_wrong_is_said_in_a_line_each(node: NodeSite) -> None:
     node.config.write_text('cluster = "alpha"\ntimezone = "Mars/Olympus"\n[node]\nnmae = "x"\n')
     assert node.start().wait(20) == 2
     for said in (
-        "c.toml: timezone: ",
+        "timezone: ",
         "node.nmae: is no setting; did you mean name?",
         "node.collector_url: is missing",
     ):
