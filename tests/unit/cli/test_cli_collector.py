@@ -105,7 +105,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(place))
     monkeypatch.setattr(asking, "SOCKET", place / "usual.sock")
-    monkeypatch.setattr(sys.modules["slurm_gpucost.settings.load"], "DEFAULT_PATH", place / "none.toml")
+    monkeypatch.setattr(sys.modules["slurm_gpucost.settings.reader"], "DEFAULT_PATH", place / "none.toml")
     return place
 
 
