@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger
+from slurm_gpucost.cli.options import Collector, Config, Json, Ledger
 
 if TYPE_CHECKING:
     from slurm_gpucost.settings import Settings
@@ -21,22 +21,15 @@ def list_(
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="What holds then.")] = "now",
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     json: Json = False,
 ) -> None:
     """Show what is known of each account for billing: its class, contact, tax; and where each fact comes from."""
-    from slurm_gpucost.cli.options import site
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.run import emit, emit_json, note
     from slurm_gpucost.documents import accounts as document
-    from slurm_gpucost.services import accounts
-    from slurm_gpucost.services.queries import open_queries
 
-    found = site(ctx, config, ledger)
-    at_ms = _moment(at, found.settings, "--at")
-    used, facts = [], []
-    if found.ledger.exists():
-        with open_queries(found.settings, found.ledger) as queries:
-            used, facts = queries.ask("accounts"), queries.ask("account_facts", now_ms=at_ms)
-    rows = accounts.listed(found.settings, used, at_ms, account, facts)
+    rows = ask(ctx, config, ledger, collector, "accounts", account=account, at=at).rows
     if json:
         emit_json(rows)
     elif rows:

@@ -26,7 +26,7 @@ from slurm_gpucost.cli import (
     showback,
     status,
 )
-from slurm_gpucost.cli.options import Config, Ledger
+from slurm_gpucost.cli.options import Collector, Config, Ledger
 from slurm_gpucost.cli.run import guarded
 
 # No markup: rich would double the time of --help.
@@ -55,6 +55,7 @@ def _version(wanted: bool) -> None:
 def root(
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     version: Annotated[
         bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger, Why
+from slurm_gpucost.cli.options import Collector, Config, Json, Ledger, Why
 
 if TYPE_CHECKING:
     from slurm_gpucost.cli.options import Site
@@ -86,20 +86,20 @@ def record(
         emit(cards.changes(changed) or "Nothing has changed since it was noted last.\n")
 
 
-def history(ctx: typer.Context, config: Config = None, ledger: Ledger = None, json: Json = False) -> None:
+def history(
+    ctx: typer.Context, config: Config = None, ledger: Ledger = None, collector: Collector = None, json: Json = False
+) -> None:
     """Show every noted change of the costs in the config: who, when, from where, why, and each value before and now."""
-    from slurm_gpucost.cli.options import site
+    from zoneinfo import ZoneInfo
+
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.run import emit, emit_json, note
     from slurm_gpucost.documents import cards
-    from slurm_gpucost.services import recorded
-    from slurm_gpucost.services.queries import open_queries
 
-    found = site(ctx, config, ledger)
-    with open_queries(found.settings, found.ledger) as queries:
-        rows = recorded.history(queries.ask("config_changes"))
+    told = ask(ctx, config, ledger, collector, "config_history")
     if json:
-        emit_json(rows)
-    elif rows:
-        emit(cards.config_history(rows, found.settings.timezone))
+        emit_json(told.rows)
+    elif told.rows:
+        emit(cards.config_history(told.rows, ZoneInfo(told.head["timezone"])))
     else:
         note("no values of the config are noted yet: `gpucost config record` or the start of gpucostd notes them")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger
-
-if TYPE_CHECKING:
-    from slurm_gpucost.cli.options import Site
-    from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.cli.options import Collector, Config, Json, Ledger
 
 
 def invoice(
@@ -26,29 +22,20 @@ def invoice(
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write the lines as CSV; - prints them.")] = None,
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     json: Json = False,
 ) -> None:
     """Print the invoices of a month, one per cluster and account."""
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.files import write_whole
-    from slurm_gpucost.cli.options import site
     from slurm_gpucost.cli.run import emit, emit_json, note
     from slurm_gpucost.documents import invoice as document
     from slurm_gpucost.documents.machine import csv_text
     from slurm_gpucost.domain.errors import UsageError
-    from slurm_gpucost.services import bill, names, rates
-    from slurm_gpucost.services.queries import open_queries
 
     if json and csv == "-":
         raise UsageError("--csv -: both --json and --csv would be printed; name a file, or leave one of them")
-    found = site(ctx, config, ledger)
-    rates.period_in(month, found.settings.timezone)
-    with open_queries(found.settings, found.ledger) as queries:
-        made = bill.bill(found.settings, queries, month, account, user)
-        if not made:  # an account can owe for a share or a reservation alone
-            names.check(queries, [account] if account else None, [user] if user else None)
-        remarks = _remarks(found, queries, month, account, user)
-    for remark in remarks:
-        note(remark)
+    made = ask(ctx, config, ledger, collector, "invoices", month=month, account=account, user=user).rows
     if csv:
         text = csv_text(document.fields(made), document.lines(made))
         if csv == "-":
@@ -65,31 +52,3 @@ def invoice(
     else:
         whose = " and ".join(filter(None, (account, user)))
         note(f"no GPU time to bill in {month}" + (f" for {whose}" if whose else ""))
-
-
-def _remarks(found: Site, queries: Queries, month: str, account: str | None, user: str | None) -> list[str]:
-    """What a reader of these invoices must know and they do not say."""
-    from slurm_gpucost.cli.options import now_ms
-    from slurm_gpucost.services import bill, rates, reserving
-
-    period = rates.period_in(month, found.settings.timezone)
-    remarks: list[str] = []
-    if now_ms() < period.start_ms:
-        remarks.append(f"{month} has not begun")
-    elif now_ms() < period.end_ms:
-        remarks.append(f"{month} is not over: these are provisional; running jobs count up to the last accounting poll")
-    remarks += [
-        f"not priced, on no invoice: {row['unit_hours']} hours of {row['units']} (gres/{row['gres']}) "
-        f"on {row['cluster']}; {row['todo']}"
-        for row in bill.unpriced(found.settings, queries, period.start_ms, period.end_ms, account, user)
-    ]
-    if account is None and user is None:
-        remarks += [
-            f"unbilled reservation {row['name'] or row['id']} of {row['cluster']}: {row['why']}"
-            for row in reserving.unbilled(found.settings, queries, period.start_ms, period.end_ms)
-        ]
-    if count := bill.held_leases(queries, *period[:2], account, user):
-        remarks.append(
-            f"not billed: {count} leases that the accounting does not know; `gpucost jobs -a` shows them held"
-        )
-    return remarks

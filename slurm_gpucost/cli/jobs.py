@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from slurm_gpucost.cli.options import (
     Accounts,
     Clusters,
+    Collector,
     Config,
     Format,
     Json,
@@ -17,9 +18,6 @@ from slurm_gpucost.cli.options import (
     Parsable,
     Parsable2,
 )
-
-if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
 
 
 def jobs(
@@ -53,92 +51,61 @@ def jobs(
     format: Format = None,
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     json: Json = False,
 ) -> None:
     """Show attempts of jobs that overlap a time, whole, with the GPUs that they held.
 
     By default your own since midnight, as sacct does; -s and -j change the default times as they do there.
     """
-    from slurm_gpucost.cli import jobids, states
-    from slurm_gpucost.cli.options import now_ms, site, words
+    from zoneinfo import ZoneInfo
+
+    from slurm_gpucost.cli.asking import ask
+    from slurm_gpucost.cli.options import words
     from slurm_gpucost.cli.output import print_rows
     from slurm_gpucost.cli.run import emit_json
     from slurm_gpucost.documents import jobs as document
     from slurm_gpucost.documents.table import choose
-    from slurm_gpucost.services import jobs as service
-    from slurm_gpucost.services import names
-    from slurm_gpucost.services.queries import open_queries
 
-    found = site(ctx, config, ledger)
-    zone = found.settings.timezone
-    columns = choose(document.columns(zone), format or document.DEFAULT, "--format")
-    ids = jobids.parse(words(jobs) or ())
-    wanted_states = states.names(words(state) or ())
-    start_ms, end_ms = window(starttime, endtime, bool(ids), bool(wanted_states), now_ms(), zone)
+    shown = format or document.DEFAULT
+    choose(document.columns(ZoneInfo("UTC")), shown, "--format")  # before anything is asked
     chosen = words(clusters) or []
-    every = allclusters or "all" in chosen
-    users = _users(words(user), allusers)
-    wanted = service.Filter(
-        start_ms=start_ms,
-        end_ms=end_ms,
+    users, everyone = _users(words(user), allusers)
+    told = ask(
+        ctx, config, ledger, collector, "jobs",
         users=users,
+        all_users=everyone,
         accounts=words(accounts),
-        job_ids=[one.number for one in ids] or None,
+        job_ids=words(jobs),
+        start=starttime,
+        end=endtime,
+        states=words(state),
         partitions=words(partition),
-        clusters=None if every else chosen or [found.settings.cluster],
-    )
-    with open_queries(found.settings, found.ledger) as queries:
-        names.check(queries, wanted.accounts, users if user else None)
-        rows = service.jobs(found.settings, queries, wanted)
-    if ids:
-        rows = [row for row in rows if jobids.matches(row, ids)]
-    if wanted_states:
-        rows = [row for row in rows if states.matches(row, wanted_states, start_ms // 1000, end_ms // 1000)]
+        clusters=chosen,
+        all_clusters=allclusters or "all" in chosen,
+    )  # fmt: skip
     if json:
-        emit_json(rows)
+        emit_json(told.rows)
     else:
-        print_rows(columns, rows, noheader=noheader, parsable=parsable, parsable2=parsable2)
+        columns = choose(document.columns(ZoneInfo(told.head["timezone"])), shown, "--format")
+        print_rows(columns, told.rows, noheader=noheader, parsable=parsable, parsable2=parsable2)
 
 
-def window(
-    start: str | None, end: str | None, by_id: bool, by_state: bool, now_ms: int, zone: ZoneInfo
-) -> tuple[int, int]:
-    """[start, end) in ms UTC, with the defaults of sacct(1), DEFAULT TIME WINDOW.
-
-    As in Slurm, an end that is the start or now includes that second.
-    """
-    from slurm_gpucost.domain.errors import UsageError
-    from slurm_gpucost.domain.timegrammar import parse_time
-
-    now = now_ms // 1000 * 1000
-    start_ms = None if start is None else parse_time(start, now_ms, zone, "-S")
-    end_ms = None if end is None else parse_time(end, now_ms, zone, "-E")
-    if by_state and end_ms is None and start_ms is not None:
-        end_ms = start_ms
-    if start_ms is None:
-        start_ms = 0 if by_id else now if by_state else parse_time("midnight", now_ms, zone, "-S")
-    if end_ms is None:
-        end_ms = now
-    if start_ms > end_ms:
-        raise UsageError(f"-S {start or 'by default'} -E {end or 'by default'}: the start is after the end")
-    return start_ms, end_ms + 1000 if end_ms in (start_ms, now) else end_ms
-
-
-def _users(given: list[str] | None, everyone: bool) -> list[str] | None:
-    """Names for names and numbers; without -u one's own, and for root all. None stands for all."""
+def _users(given: list[str] | None, everyone: bool) -> tuple[list[str] | None, bool]:
+    """Names for names and numbers, and whether all users are meant; neither: one's own, and for root all."""
     import os
     import pwd
 
     from slurm_gpucost.domain.errors import UsageError
 
     if everyone or given == ["-1"]:
-        return None
+        return None, True
     if given is None:
-        return None if os.getuid() == 0 else [pwd.getpwuid(os.getuid()).pw_name]
+        return None, os.getuid() == 0
     found: list[str] = []
     for name in given:
         try:
             found.append(pwd.getpwuid(int(name)).pw_name if name.isdigit() else name)
         except (KeyError, OverflowError):
             raise UsageError(f"-u {name}: no user has this number here; give the name") from None
-    return found
+    return found, False

@@ -18,6 +18,14 @@ Config = Annotated[
 Ledger = Annotated[
     Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger; else GPUCOST_LEDGER, else the config's.")
 ]
+Collector = Annotated[
+    str | None,
+    typer.Option(
+        "--collector",
+        metavar="URL",
+        help="Ask this collector, like https://HOST:PORT or unix:/PATH; else GPUCOST_COLLECTOR.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Month = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The month; else the present one.")]
 Why = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the log of changes.")]
@@ -65,13 +73,6 @@ def words(values: list[str] | None) -> list[str] | None:
     """Comma lists, given once or more; None where there is none."""
     found = [word for value in values or () for word in (part.strip() for part in value.split(",")) if word]
     return found or None
-
-
-def month_or_now(month: str | None, settings: Settings) -> str:
-    """The month that was asked for, else the present one at the site."""
-    from slurm_gpucost.costing.periods import month_at
-
-    return month or month_at(now_ms(), settings.timezone)
 
 
 def now_ms() -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger, Month, Why
+from slurm_gpucost.cli.options import Collector, Config, Json, Ledger, Month, Why
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from slurm_gpucost.settings import Settings
+    from slurm_gpucost.cli.asking import Told
 
 
 def explain(
@@ -22,49 +22,43 @@ def explain(
     ] = None,
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     json: Json = False,
 ) -> None:
     """Show line by line how the price of each SKU's hour comes about, with the file and key of every number.
 
     What was published is shown as it was derived then; anything else is derived from the config as it is now.
     """
-    from slurm_gpucost.cli.options import month_or_now, site
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.run import emit, emit_json
     from slurm_gpucost.documents import derivation
     from slurm_gpucost.domain.errors import UsageError
-    from slurm_gpucost.services import rates
-    from slurm_gpucost.services.queries import open_queries
 
     if json and html == "-":
         raise UsageError("--html -: both --json and --html would be printed; name a file, or leave one of them")
-    found = site(ctx, config, ledger)
-    published = []
-    if found.ledger.exists():
-        with open_queries(found.settings, found.ledger) as queries:
-            published = queries.ask("rates")
-    asked = month_or_now(month, found.settings)
-    rows = rates.explain(found.settings, asked, published)
-    told = _web(html, rows, asked, found.settings) if html else derivation.pages(rows)
+    told = ask(ctx, config, ledger, collector, "rates_explain", month=month)
+    text = _web(html, told) if html else derivation.pages(told.rows)
     if json:
-        emit_json(rows)
+        emit_json(told.rows)
     else:
-        emit(told)
+        emit(text)
 
 
-def _web(html: str, rows: list[dict[str, Any]], month: str, settings: Settings) -> str:
+def _web(html: str, told: Told) -> str:
     """Writes the page; what is to be printed: a line that says so, or for - the page itself."""
     from pathlib import Path
+    from zoneinfo import ZoneInfo
 
     from slurm_gpucost.cli.files import write_whole
-    from slurm_gpucost.cli.options import now_ms
     from slurm_gpucost.documents import web
     from slurm_gpucost.documents.times import with_offset
 
-    page = web.rates(rows, settings.cluster, month, with_offset(now_ms() // 1000, settings.timezone))
+    head, rows = told
+    page = web.rates(rows, head["cluster"], head["month"], with_offset(head["now"], ZoneInfo(head["timezone"])))
     if html == "-":
         return page
     write_whole(Path(html), page)
-    return f"{html}: the rates of {month}, {len(rows)} in all\n"
+    return f"{html}: the rates of {head['month']}, {len(rows)} in all\n"
 
 
 def publish(
@@ -106,18 +100,15 @@ def history(
     ctx: typer.Context,
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     json: Json = False,
 ) -> None:
     """Show every publication of rates: prices, who, when, from where, why, and what of the config had changed."""
-    from slurm_gpucost.cli.options import site
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.run import emit, emit_json, note
     from slurm_gpucost.documents import cards
-    from slurm_gpucost.services import publishing
-    from slurm_gpucost.services.queries import open_queries
 
-    found = site(ctx, config, ledger)
-    with open_queries(found.settings, found.ledger) as queries:
-        rows = publishing.history(queries.ask("rates"), found.settings)
+    rows = ask(ctx, config, ledger, collector, "rates_history").rows
     if json:
         emit_json(rows)
     elif rows:
@@ -139,29 +130,18 @@ def simulate(
     month: Month = None,
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     json: Json = False,
 ) -> None:
     """Show what the rates would be with other values: before and after, by utilization, against a cloud's price.
 
     Nothing is changed. Keys are the config's: pools.main.tariff_per_kwh=0.31, pools.main.assets.0.life_years=4.
     """
-    from decimal import Decimal
-
-    from slurm_gpucost.cli.options import config_path, month_or_now
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.run import emit, emit_json
     from slurm_gpucost.documents import simulation as document
-    from slurm_gpucost.domain.errors import UsageError
-    from slurm_gpucost.services import simulation
-    from slurm_gpucost.settings import load
-    from slurm_gpucost.settings.kinds import number
 
-    path = config_path(ctx, config)
-    now = load(path)
-    try:
-        price = None if cloud is None else number(cloud, low=Decimal(0), above=True)
-    except ValueError as error:
-        raise UsageError(f"--cloud {cloud}: {error}") from None
-    rows = simulation.simulate(now, load(path, change or ()), month_or_now(month, now), price)
+    rows = ask(ctx, config, ledger, collector, "rates_simulate", changes=change, cloud=cloud, month=month).rows
     if json:
         emit_json(rows)
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger
+from slurm_gpucost.cli.options import Collector, Config, Json, Ledger
 
 
 def reconcile(
@@ -19,31 +19,24 @@ def reconcile(
     ] = None,
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     json: Json = False,
 ) -> None:
     """Hold hooks, controller, accounting and driver against each other, and show where they differ.
 
     What a rule closes is shown with the rule, what a person must decide with what to do; then the exit code is 1.
     """
-    from slurm_gpucost.cli.options import now_ms, site
+    from zoneinfo import ZoneInfo
+
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.run import emit, emit_json
     from slurm_gpucost.documents import reconcile as document
-    from slurm_gpucost.domain.errors import UsageError
-    from slurm_gpucost.domain.timegrammar import parse_time
-    from slurm_gpucost.services import reconcile as service
-    from slurm_gpucost.services.queries import open_queries
 
-    found = site(ctx, config, ledger)
-    settings, now = found.settings, now_ms()
-    start_ms = parse_time(starttime or "now-35days", now, settings.timezone, "-S")
-    end_ms = parse_time(endtime or "now", now, settings.timezone, "-E")
-    if start_ms >= end_ms:
-        raise UsageError(f"-S {starttime or 'now-35days'} -E {endtime or 'now'}: the start is not before the end")
-    with open_queries(settings, found.ledger) as queries:
-        answer = service.reconcile(settings, queries, start_ms, end_ms, now)
+    told = ask(ctx, config, ledger, collector, "reconcile", start=starttime, end=endtime)
+    (answer,) = told.rows
     if json:
         emit_json(answer)
     else:
-        emit(document.page(answer, settings.timezone))
-    if service.open_decisions(answer):
+        emit(document.page(answer, ZoneInfo(told.head["timezone"])))
+    if any(not category["closed_by"] for category in answer["categories"]):
         raise typer.Exit(1)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from slurm_gpucost.cli.options import Clusters, Config, Json, Ledger, NoHeader, Parsable, Parsable2
-
-if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
+from slurm_gpucost.cli.options import Clusters, Collector, Config, Json, Ledger, NoHeader, Parsable, Parsable2
 
 
 def report(
@@ -37,13 +34,16 @@ def report(
     ] = None,
     config: Config = None,
     ledger: Ledger = None,
+    collector: Collector = None,
     json: Json = False,
 ) -> None:
     """Report GPU time by account and user with an estimate of its cost, or a cluster's allocated and idle time.
 
     By default all of yesterday, as sreport does; unlike there, start and end need not be whole hours.
     """
-    from slurm_gpucost.cli.options import now_ms, site
+    from zoneinfo import ZoneInfo
+
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.options import words as listed
     from slurm_gpucost.cli.output import print_rows
     from slurm_gpucost.cli.run import emit_json
@@ -51,17 +51,12 @@ def report(
     from slurm_gpucost.documents import report as document
     from slurm_gpucost.documents.table import choose
     from slurm_gpucost.domain.errors import UsageError
-    from slurm_gpucost.services import names
-    from slurm_gpucost.services import report as service
-    from slurm_gpucost.services.queries import open_queries
-    from slurm_gpucost.services.utilization import utilization
 
     asked = parse(words)
     unit = _unit(time_format)
     with_energy = _energy(tres)
-    found = site(ctx, config, ledger)
-    settings = found.settings
-    if asked.report == UTILIZATION:
+    of_clusters = asked.report == UTILIZATION
+    if of_clusters:
         if asked.names("accounts") or asked.names("users"):
             raise UsageError("report cluster Utilization: it is of whole clusters; leave accounts= and users=")
         every_column, usual = document.utilization_columns(unit), document.UTILIZATION_DEFAULT
@@ -71,36 +66,21 @@ def report(
             usual += "," + document.ENERGY
     columns = choose(every_column, asked.format or usual, "format=")
     with_energy |= any(column.name in document.ENERGY.split(",") for column in columns)
-    start_ms, end_ms = window(asked.start, asked.end, now_ms(), settings.timezone)
     chosen = (listed(clusters) or []) + (asked.names("clusters") or [])
-    every = all_clusters or asked.all_clusters or "all" in chosen
-    with open_queries(settings, found.ledger) as queries:
-        names.check(queries, asked.names("accounts"), asked.names("users"))
-        which = None if every else chosen or [settings.cluster]
-        if asked.report == UTILIZATION:
-            rows = utilization(settings, queries, start_ms, end_ms, which)
-        else:
-            rows = service.account_utilization_by_user(
-                settings, queries, start_ms, end_ms, asked.names("accounts"), asked.names("users"), which, with_energy
-            )
+    where = {"clusters": chosen, "all_clusters": all_clusters or asked.all_clusters or "all" in chosen}
+    when = {"start": asked.start, "end": asked.end}
+    if of_clusters:
+        told = ask(ctx, config, ledger, collector, "cluster_utilization", **when, **where)
+    else:
+        whose = {"accounts": asked.names("accounts"), "users": asked.names("users"), "energy": with_energy}
+        told = ask(ctx, config, ledger, collector, "account_utilization_by_user", **when, **where, **whose)
     if json:
-        emit_json(rows)
+        emit_json(told.rows)
         return
-    heading = document.utilization_heading if asked.report == UTILIZATION else document.heading
-    above = heading(start_ms // 1000, end_ms // 1000, unit, settings.currency, settings.timezone)
-    print_rows(columns, rows, noheader=noheader, parsable=parsable, parsable2=parsable2, above=above)
-
-
-def window(start: str | None, end: str | None, now_ms: int, zone: ZoneInfo) -> tuple[int, int]:
-    """[start, end) in ms UTC: yesterday by default; an end yet to come is now, as in sreport."""
-    from slurm_gpucost.domain.errors import UsageError
-    from slurm_gpucost.domain.timegrammar import parse_time
-
-    start_ms = parse_time(start or "yesterday", now_ms, zone, "start=")
-    end_ms = min(parse_time(end or "today", now_ms, zone, "end="), now_ms // 1000 * 1000)
-    if start_ms >= end_ms:
-        raise UsageError(f"start={start or 'yesterday'} end={end or 'today'}: the start is not before the end")
-    return start_ms, end_ms
+    head = told.head
+    heading = document.utilization_heading if of_clusters else document.heading
+    above = heading(head["start"], head["end"], unit, head["currency"], ZoneInfo(head["timezone"]))
+    print_rows(columns, told.rows, noheader=noheader, parsable=parsable, parsable2=parsable2, above=above)
 
 
 def _unit(text: str) -> str:

@@ -24,7 +24,7 @@ def published(rows: Sequence[Row]) -> str:
 
 
 def history(rows: Iterable[Row]) -> str:
-    """What ``gpucost rates history`` shows."""
+    """What ``gpucost rates history`` shows; for who does not see costs, without who and why."""
     out: list[str] = []
     for row in rows:
         out += [
@@ -32,7 +32,7 @@ def history(rows: Iterable[Row]) -> str:
             *_by(f"published {row['published']}", row),
         ]
         out += [f"  {safe(sku):16} {price:>12} {row['currency']} per GPU-hour" for sku, price in row["prices"].items()]
-        out += [changes(row["changed"], "  changed: ").rstrip("\n")] if row["changed"] else []
+        out += [changes(row["changed"], "  changed: ").rstrip("\n")] if row.get("changed") else []
         out.append("")
     return "\n".join(out[:-1]) + "\n"
 
@@ -56,5 +56,7 @@ def changes(changed: Iterable[Row], before: str = "") -> str:
 
 
 def _by(when: str, row: Row) -> list[str]:
+    if "login" not in row:
+        return [f"  {when}"]
     who = f"{row['login']} (uid {row['uid']}) on {row['host']}" + (f", {row['terminal']}" if row["terminal"] else "")
     return [f"  {when} by {safe(who)}", *([f"  why: {safe(row['why'])}"] if row["why"] else [])]

@@ -5,6 +5,7 @@
     GpucostError            exit 1   something could not be done; the message says what to do
     ├── ConfigError         exit 2   config or option at fault; every fault is named in one go
     ├── UsageError          exit 2   the command line is at fault
+    ├── NotAllowed          exit 1   the asker has not the right to it
     ├── LedgerError         exit 1   the ledger file cannot be used as it is
     │   └── LedgerBusy      exit 1   another process holds the write lock
     └── SourceError         exit 1   a witness (sacct, scontrol, NVML) failed or is missing
@@ -33,6 +34,10 @@ class UsageError(GpucostError):
     """An option or argument is not of its form."""
 
     exit_code = 2
+
+
+class NotAllowed(GpucostError):
+    """Who asks has not the right to it; the message says which right is needed."""
 
 
 class LedgerError(GpucostError):

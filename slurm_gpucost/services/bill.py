@@ -18,7 +18,7 @@ from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services import accounts, energy, places, rates, tres
 from slurm_gpucost.services.blocked import blocked_time
 from slurm_gpucost.services.quantities import Held, device_ms, held, place_of
-from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.services.queries import Queries, Sees
 from slurm_gpucost.services.rates import period_in, published
 from slurm_gpucost.services.reserved import reserved_time
 from slurm_gpucost.settings import Settings
@@ -118,15 +118,25 @@ def _of_held(one: Held, place: tuple[str, str], start_ms: int, price: Decimal, b
             yield Charge(row["cluster"], row["account"], key, quantity, time)
 
 
-def owned(rows: Iterable[places.Row], account: str | None, user: str | None) -> list[places.Row]:
-    """The rows of an account, or a user, or both."""
-    return [row for row in rows if account in (None, row["account"]) and user in (None, row["user"])]
+def owned(
+    rows: Iterable[places.Row], account: str | None, user: str | None, sees: Sees | None = None
+) -> list[places.Row]:
+    """The rows of an account, or a user, or both. ``sees``: those that may be shown; None: all."""
+    return [
+        row
+        for row in rows
+        if account in (None, row["account"])
+        and user in (None, row["user"])
+        and (sees is None or sees(row["cluster"], row["account"], row["user"]))
+    ]
 
 
-def held_leases(queries: Queries, start_ms: int, end_ms: int, account: str | None, user: str | None) -> int:
+def held_leases(
+    queries: Queries, start_ms: int, end_ms: int, account: str | None, user: str | None, sees: Sees | None = None
+) -> int:
     """How many leases hooks alone know: they are not billed."""
     rows = queries.ask("billable_time", start_ms=start_ms, end_ms=end_ms, held=1, **places.EVERYWHERE)
-    return sum(row["leases"] for row in owned(rows, account, user))
+    return sum(row["leases"] for row in owned(rows, account, user, sees))
 
 
 def unpriced(
@@ -136,10 +146,11 @@ def unpriced(
     end_ms: int,
     account: str | None = None,
     user: str | None = None,
+    sees: Sees | None = None,
 ) -> Rows:
     """Time on devices that no SKU prices: never dropped, shown with the key that would price it."""
     rows: dict[tuple[str, str, str, str, bool], Fraction] = {}
-    for row in owned(places.ask(settings, queries, "billable_time", start_ms, end_ms, held=0), account, user):
+    for row in owned(places.ask(settings, queries, "billable_time", start_ms, end_ms, held=0), account, user, sees):
         if place_of(settings, row) is None and not row["suspended"]:
             key = (row["cluster"], row["gres_name"], row["gres_type"], row["model"] or "", not row["share_den"])
             rows[key] = rows.get(key, Fraction(0)) + device_ms(row)

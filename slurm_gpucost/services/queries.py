@@ -6,7 +6,7 @@ Commands only know :class:`Queries`, so that a service can answer them later wit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,9 @@ from typing import Any, Protocol
 from slurm_gpucost.ledger.queries import Rows, ask, each, tuples
 from slurm_gpucost.ledger.store import open_readonly
 from slurm_gpucost.settings import Settings
+
+Sees = Callable[[str, str, str], bool]
+"""Of cluster, account and user: whether their time may be looked at for who asks."""
 
 
 class Queries(Protocol):
@@ -57,6 +60,10 @@ class LedgerQueries:
         """The same without the names of columns."""
         return tuples(self.connection, name, **params)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
 
 @contextmanager
 def open_queries(settings: Settings, ledger: Path | None = None) -> Iterator[LedgerQueries]:
@@ -65,4 +72,4 @@ def open_queries(settings: Settings, ledger: Path | None = None) -> Iterator[Led
     try:
         yield queries
     finally:
-        queries.connection.close()
+        queries.close()

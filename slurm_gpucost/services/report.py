@@ -13,7 +13,7 @@ from slurm_gpucost.domain.units import HOUR_MS, MS, decimal_text
 from slurm_gpucost.services import places
 from slurm_gpucost.services.energy import energies, of_time
 from slurm_gpucost.services.quantities import device_ms, place_of
-from slurm_gpucost.services.queries import Queries
+from slurm_gpucost.services.queries import Queries, Sees
 from slurm_gpucost.services.rates import list_prices, published
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.currencies import minor_unit
@@ -30,12 +30,13 @@ def account_utilization_by_user(
     users: Sequence[str] | None = None,
     clusters: Sequence[str] | None = None,
     with_energy: bool = False,
+    sees: Sees | None = None,
 ) -> list[dict[str, Any]]:
     """GPU time by account and user; a row with user '' is the account's own total (of the rows shown).
 
     ``cost`` is list price x quantity at the rates of the window's beginning: an estimate, not an invoice. What no
     SKU prices has sku None and cost None. Accounts are not rolled up to their parents. ``with_energy``: also what the
-    jobs drew, else None; it is made lease by lease.
+    jobs drew, else None; it is made lease by lease. ``sees``: whose time is looked at at all; None: everybody's.
     """
     price = list_prices(settings, published(queries), start_ms)
     sums: dict[tuple[str, str, str, str], Fraction] = {}
@@ -46,13 +47,15 @@ def account_utilization_by_user(
             continue
         if clusters is not None and row["cluster"] not in clusters:
             continue
+        if sees is not None and not sees(row["cluster"], row["account"], row["user"]):
+            continue
         if row["suspended"]:  # sreport does not count it either
             continue
         place = place_of(settings, row)
         for user in ("", row["user"]):
             key = (row["cluster"], row["account"], user, place[1] if place else "")
             sums[key] = sums.get(key, Fraction(0)) + device_ms(row)
-    drew = _energy(settings, queries, start_ms, end_ms) if with_energy else {}
+    drew = _energy(settings, queries, start_ms, end_ms, sees) if with_energy else {}
     digits = minor_unit(settings.currency)
     rows: list[dict[str, Any]] = []
     for (cluster, account, user, sku), quantity in sorted(sums.items()):
@@ -79,10 +82,12 @@ def account_utilization_by_user(
 _Energy = dict[tuple[str, str, str, str], Told]
 
 
-def _energy(settings: Settings, queries: Queries, start_ms: int, end_ms: int) -> _Energy:
+def _energy(settings: Settings, queries: Queries, start_ms: int, end_ms: int, sees: Sees | None) -> _Energy:
     """By cluster, account, user ('': all of the account) and SKU: of all jobs, suspended time too."""
     found: _Energy = {}
     for one, energy in energies(settings, of_time(settings, queries, start_ms, end_ms)):
+        if sees is not None and not sees(one.owner.cluster, one.owner.account, one.owner.user):
+            continue
         for user in ("", one.owner.user):
             key = (one.owner.cluster, one.owner.account, user, one.owner.sku)
             found[key] = found[key].plus(energy) if key in found else energy

@@ -8,6 +8,7 @@ from typing import Any
 
 from slurm_gpucost.ledger import asked
 from slurm_gpucost.ledger.projector import settings_key
+from slurm_gpucost.ledger.queries import Rows
 from slurm_gpucost.services import nodes, places
 from slurm_gpucost.services.queries import LedgerQueries, Queries
 from slurm_gpucost.services.reconcile import words
@@ -65,18 +66,27 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
         "now": now // 1000,
         "counts": counts,
         "hooks": {**hooks, "since": (now - _LOOK_BACK_MS) // 1000, "stale_temporaries": stale},
-        "witnesses": [
-            {
-                "witness": p["witness"],
-                "cluster": p["cluster"],
-                "last_seen": p["any_ms"] // 1000 if p["any_ms"] else None,
-                "counts_running_up_to": p["at_ms"] // 1000 if p["at_ms"] and p["witness"] == "sacct" else None,
-            }
-            for p in polls
-        ],
+        "witnesses": _witnesses(polls),
         "nodes": heard,
         "findings": found,
     }
+
+
+def health(queries: Queries, now_ms: int) -> dict[str, Any]:
+    """When each witness was last heard, and nothing else: for those who see no counts and findings."""
+    return {"now": now_ms // 1000, "witnesses": _witnesses(queries.ask("last_polls"))}
+
+
+def _witnesses(polls: Rows) -> list[dict[str, Any]]:
+    return [
+        {
+            "witness": p["witness"],
+            "cluster": p["cluster"],
+            "last_seen": p["any_ms"] // 1000 if p["any_ms"] else None,
+            "counts_running_up_to": p["at_ms"] // 1000 if p["at_ms"] and p["witness"] == "sacct" else None,
+        }
+        for p in polls
+    ]
 
 
 def capacity_findings(settings: Settings, queries: Queries, now_ms: int) -> list[str]:

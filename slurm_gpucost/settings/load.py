@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION, OWNERS, told
@@ -18,7 +18,7 @@ from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
 from slurm_gpucost.settings.catalogue import POOL, SECTIONS, SKU, TOP
-from slurm_gpucost.settings.collector import collector_of
+from slurm_gpucost.settings.collector import Collector, collector_of
 from slurm_gpucost.settings.cost_tables import devices_of
 from slurm_gpucost.settings.costs import costs_of
 from slurm_gpucost.settings.energy import POOL_ENERGY, SKU_ENERGY, energy_of
@@ -49,6 +49,39 @@ def load(path: Path, changes: Sequence[str] = ()) -> Settings:
     for text in changes:
         _change(table, _parsed(text), text)
     return _Reader(path).settings(table)
+
+
+def keys_of(changes: Iterable[str]) -> set[str]:
+    """All keys, at any depth, that such changes set. Raises UsageError for a change that is not TOML."""
+    return {key for text in changes for key in _keys(_parsed(text))}
+
+
+def _keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _keys(one)
+
+
+class Outside(NamedTuple):
+    """What a config says to who only asks; all else may be lacking in it, as on a login node."""
+
+    collector: Collector
+    ledger: Path
+    alone: bool
+    """It has [collector] and nothing else."""
+
+
+def outside(path: Path) -> Outside:
+    """Read without looking at the rest. Raises ConfigError."""
+    reader, data = _Reader(path), _table(path)
+    read = {
+        name: reader.read(reader.table(data.get(name, {}), name), SECTIONS[name], f"{name}.")
+        for name in ("collector", "ledger")
+    }
+    if reader.faults:
+        raise ConfigError(*reader.faults)
+    return Outside(collector_of(read["collector"]), read["ledger"]["path"], set(data) == {"collector"})
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from typer.testing import Result
 
-from slurm_gpucost.cli import jobids, states
-from slurm_gpucost.cli import jobs as command
+from slurm_gpucost.domain import jobids, states
+from slurm_gpucost.domain.asked_times import as_sacct
 from slurm_gpucost.domain.errors import UsageError
 
 Run = Callable[..., Result]
@@ -158,7 +158,7 @@ MIDNIGHT = int(datetime(2026, 11, 23, tzinfo=BERLIN).timestamp())
 def test_default_times_are_those_of_sacct(
     start: str | None, end: str | None, by_id: bool, by_state: bool, window: tuple[int, int]
 ) -> None:
-    found = command.window(start, end, by_id, by_state, NOW * 1000 + 5, BERLIN)
+    found = as_sacct(start, end, by_id, by_state, NOW * 1000 + 5, BERLIN)
     assert found == (window[0] * 1000, window[1] * 1000)
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import Result
 
-from slurm_gpucost.cli import report as command
 from slurm_gpucost.cli.words import ACCOUNT_UTILIZATION_BY_USER as REPORT
 from slurm_gpucost.cli.words import parse
+from slurm_gpucost.domain.asked_times import as_sreport
 from slurm_gpucost.domain.errors import UsageError
 
 Run = Callable[..., Result]
@@ -136,9 +136,9 @@ def test_the_only_tres_there_is(site: Run) -> None:
 
 def test_yesterday_by_default_and_never_the_future() -> None:
     now = ms(2026, 11, 23, 14, 5, 30) + 789
-    assert command.window(None, None, now, BERLIN) == (ms(2026, 11, 22), ms(2026, 11, 23))
-    assert command.window("2026-11-01", "2027-01-01", now, BERLIN) == (ms(2026, 11, 1), ms(2026, 11, 23, 14, 5, 30))
-    assert command.window("2026-11-23", "now", now, BERLIN) == (ms(2026, 11, 23), ms(2026, 11, 23, 14, 5, 30))
+    assert as_sreport(None, None, now, BERLIN) == (ms(2026, 11, 22), ms(2026, 11, 23))
+    assert as_sreport("2026-11-01", "2027-01-01", now, BERLIN) == (ms(2026, 11, 1), ms(2026, 11, 23, 14, 5, 30))
+    assert as_sreport("2026-11-23", "now", now, BERLIN) == (ms(2026, 11, 23), ms(2026, 11, 23, 14, 5, 30))
 
 
 @settings(deadline=None)

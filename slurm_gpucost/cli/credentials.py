@@ -1,0 +1,45 @@
+"""What tells a collector who asks: over its Unix socket the kernel does, elsewhere a token."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slurm_gpucost.domain.errors import GpucostError
+
+if TYPE_CHECKING:
+    from slurm_gpucost.sources.collector_client import Credentials, Endpoint
+
+
+def of(at: Endpoint) -> Credentials:
+    """The headers of a request to a collector. Raises GpucostError for a token that cannot be used."""
+    headers = {"Authorization": f"Bearer {token}"} if at.host and (token := _token(at)) else {}
+    return lambda method, path, body: headers
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user whom nobody knows
+        return Path("/")
+
+
+def _token(at: Endpoint) -> str:
+    """Of GPUCOST_TOKEN_FILE, else of ~/.config/gpucost/token where that is; '' : none."""
+    named = os.environ.get("GPUCOST_TOKEN_FILE")
+    path = Path(named) if named else _home() / ".config/gpucost/token"
+    if not named and (not at.private or not path.exists()):
+        return ""
+    if not at.private:
+        raise GpucostError(f"{at.url}: a token goes over https only, or to this host: others could read it on the way")
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise GpucostError(f"{path}: others may read this token; chmod 600 it")
+            token = file.read(4096).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise GpucostError(f"{path}: the token cannot be read ({error.strerror})") from None
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise GpucostError(f"{path}: is no token; `gpucost token issue` makes one")
+    return token
