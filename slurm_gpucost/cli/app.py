@@ -25,6 +25,7 @@ from slurm_gpucost.cli import (
     report,
     showback,
     status,
+    token,
 )
 from slurm_gpucost.cli.options import Collector, Config, Ledger
 from slurm_gpucost.cli.run import guarded
@@ -43,6 +44,8 @@ config_app = typer.Typer(help="The config file.", rich_markup_mode=None, no_args
 accounts_app = typer.Typer(help="What is known of accounts for billing.", rich_markup_mode=None, no_args_is_help=True)
 node_app = typer.Typer(help="Nodes that write to the ledger.", rich_markup_mode=None, no_args_is_help=True)
 rates_app = typer.Typer(help="What a GPU-hour costs.", rich_markup_mode=None, no_args_is_help=True)
+
+token_app = typer.Typer(help="Tokens by which users ask the collector.", rich_markup_mode=None, no_args_is_help=True)
 
 
 def _version(wanted: bool) -> None:
@@ -92,4 +95,8 @@ rates_app.command("publish")(guarded(rates.publish))
 rates_app.command("history")(guarded(rates.history))
 rates_app.command("simulate")(guarded(rates.simulate))
 app.add_typer(rates_app, name="rates")
+token_app.command("issue")(guarded(token.issue))
+token_app.command("list")(guarded(token.list_))
+token_app.command("revoke")(guarded(token.revoke))
+app.add_typer(token_app, name="token")
 app.command("demo")(guarded(demo.demo))

@@ -8,6 +8,7 @@
     ├── NotAllowed          exit 1   the asker has not the right to it
     ├── LedgerError         exit 1   the ledger file cannot be used as it is
     │   └── LedgerBusy      exit 1   another process holds the write lock
+    ├── Unidentified        exit 1   who asks could not be told, or is not who he says
     └── SourceError         exit 1   a witness (sacct, scontrol, NVML) failed or is missing
         └── TooLarge        exit 1   the witness refused the reply's size: ask for less
             └── TooSlow     exit 1   it gave no answer in time: the reply may be too large, or the witness hangs
@@ -46,6 +47,10 @@ class LedgerError(GpucostError):
 
 class LedgerBusy(LedgerError):
     """Another process holds the ledger's write lock; the message says which."""
+
+
+class Unidentified(GpucostError):
+    """Who asks could not be told: no credential, or one that is not good; the message says what to do."""
 
 
 class SourceError(GpucostError):

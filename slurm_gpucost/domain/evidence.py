@@ -183,6 +183,47 @@ class AccountReport(NamedTuple):
     organization: str | None
 
 
+class UserReport(NamedTuple):
+    """What slurmdbd says of a user's admin level, from ``observed_at_ms`` on; None: he is a user like others."""
+
+    cluster: str
+    user: str
+    observed_at_ms: int
+    admin_level: str | None
+    """Operator or Administrator."""
+
+
+class CoordinatorReport(NamedTuple):
+    """Whether a user coordinates an account, from ``observed_at_ms`` on."""
+
+    cluster: str
+    user: str
+    account: str
+    observed_at_ms: int
+    coordinates: int
+
+
+class AssociationReport(NamedTuple):
+    """Where an account stands (``user`` ''), or that a user is a member of it, from ``observed_at_ms`` on."""
+
+    cluster: str
+    user: str
+    account: str
+    observed_at_ms: int
+    parent: str
+    """'' of the root, and of users."""
+    listed: int
+
+
+class PrivacyReport(NamedTuple):
+    """What Slurm's PrivateData hides, from ``observed_at_ms`` on."""
+
+    cluster: str
+    observed_at_ms: int
+    private_data: str
+    """Words with commas between, sorted; '' for none."""
+
+
 class AccountFact(NamedTuple):
     """What an imported file says of an account, from ``from_ms`` on."""
 

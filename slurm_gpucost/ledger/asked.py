@@ -90,6 +90,17 @@ def last_poll(db: sqlite3.Connection, witness: str, cluster: str) -> int | None:
     return found
 
 
+def last_poll_until(db: sqlite3.Connection, witness: str, cluster: str, until_ms: int) -> int | None:
+    """The same, of what was told up to a moment: what a clock that ran ahead noted is not there yet."""
+    row = db.execute(
+        "SELECT max(observed_at_ms) FROM source_poll WHERE witness = ? AND ok = 1 AND current = 1 AND cluster = ? "
+        "AND observed_at_ms <= ?",
+        (witness, cluster, until_ms),
+    ).fetchone()
+    found: int | None = row[0]
+    return found
+
+
 def set_reconciled(db: sqlite3.Connection, cluster: str, at_ms: int, to_decide: Mapping[str, int]) -> None:
     """Keep what the daemon's own reconciliation found for a person to decide, by category."""
     text = json.dumps({"at_ms": at_ms, "to_decide": dict(to_decide)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from slurm_gpucost.domain.evidence import (
     AccountReport,
@@ -21,11 +22,17 @@ from slurm_gpucost.domain.evidence import (
 from slurm_gpucost.ledger import leases, timelines
 
 
-def _log(
+class Report(Protocol):
+    """A named tuple that says something of a key, from its ``observed_at_ms`` on."""
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+def log(
     db: sqlite3.Connection,
     table: str,
     key: Sequence[str],
-    row: NodeReport | NodeEvent | SlotReport | DeviceReport | AccountReport | ReservationReport | NodeCpus,
+    row: Report,
 ) -> bool:
     """Keep a report where it differs from the one before it; whether it did."""
     values = {name.rstrip("_"): value for name, value in row._asdict().items()}
@@ -38,13 +45,13 @@ def _log(
     ).fetchone()
     if before == tuple(values[name] for name in said):
         return False
-    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * len(values))})", row)
+    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({','.join('?' * len(values))})", tuple(values.values()))
     return True
 
 
 def add_nodes(db: sqlite3.Connection, reports: Iterable[NodeReport]) -> int:
     """Take in what the controller says that nodes have; the number that differ from what it said before."""
-    new = [report for report in reports if _log(db, "node_report", ("cluster", "node"), report)]
+    new = [report for report in reports if log(db, "node_report", ("cluster", "node"), report)]
     timelines.mark(db, ((r.cluster, r.node, r.observed_at_ms) for r in new))
     if new:
         leases.mark_nodes(db, [(r.cluster, r.node, r.observed_at_ms) for r in new])
@@ -54,7 +61,7 @@ def add_nodes(db: sqlite3.Connection, reports: Iterable[NodeReport]) -> int:
 def add_node_events(db: sqlite3.Connection, events: Iterable[NodeEvent]) -> int:
     """Take in when nodes were out of use; the number that say something new."""
     key = ("cluster", "node", "source", "start_ms")
-    new = [event for event in events if _log(db, "node_event", key, event)]
+    new = [event for event in events if log(db, "node_event", key, event)]
     timelines.mark(db, ((e.cluster, e.node, e.start_ms) for e in new))
     return len(new)
 
@@ -72,7 +79,7 @@ def latest_nodes(db: sqlite3.Connection, cluster: str) -> dict[str, str]:
 def add_slots(db: sqlite3.Connection, slots: Iterable[SlotReport]) -> int:
     """Take in what nodes say of their slots. New ones mark every job of that slot, and the node's time."""
     key = ("cluster", "node", "gres_name", "gres_index")
-    new = [slot for slot in slots if _log(db, "slot_report", key, slot)]
+    new = [slot for slot in slots if log(db, "slot_report", key, slot)]
     if new:
         leases.mark_slots(db, [(slot.cluster, slot.node, slot.gres_index) for slot in new])
         timelines.mark(db, ((slot.cluster, slot.node, 0) for slot in new))
@@ -82,7 +89,7 @@ def add_slots(db: sqlite3.Connection, slots: Iterable[SlotReport]) -> int:
 def add_devices(db: sqlite3.Connection, reports: Iterable[DeviceReport]) -> int:
     """Take in what the driver says of its devices; the number of new reports."""
     models = dict(db.execute("SELECT device, model FROM device").fetchall())
-    new = [report for report in reports if _log(db, "device_report", ("device",), report)]
+    new = [report for report in reports if log(db, "device_report", ("device",), report)]
     for report in new:
         if models.get(report.device) != report.model:
             leases.mark_device(db, report.device, renamed=report.device in models)
@@ -91,7 +98,7 @@ def add_devices(db: sqlite3.Connection, reports: Iterable[DeviceReport]) -> int:
 
 def add_accounts(db: sqlite3.Connection, reports: Iterable[AccountReport]) -> int:
     """Take in what sacctmgr says of accounts; the number that differ from what it said before."""
-    return sum(_log(db, "account_report", ("cluster", "account"), report) for report in reports)
+    return sum(log(db, "account_report", ("cluster", "account"), report) for report in reports)
 
 
 def listed_accounts(db: sqlite3.Connection, cluster: str, until_ms: int) -> set[str]:
@@ -106,7 +113,7 @@ def listed_accounts(db: sqlite3.Connection, cluster: str, until_ms: int) -> set[
 
 def add_reservations(db: sqlite3.Connection, said: Iterable[ReservationReport]) -> int:
     """Take in what slurmdbd says of reservations; the number that differ from what it said before."""
-    return sum(_log(db, "reservation_report", ("cluster", "id", "start_ms"), report) for report in said)
+    return sum(log(db, "reservation_report", ("cluster", "id", "start_ms"), report) for report in said)
 
 
 def latest_reservations(db: sqlite3.Connection, cluster: str) -> list[ReservationReport]:
@@ -122,4 +129,4 @@ def latest_reservations(db: sqlite3.Connection, cluster: str) -> list[Reservatio
 
 def add_node_cpus(db: sqlite3.Connection, said: Iterable[NodeCpus]) -> int:
     """Take in how many CPUs nodes have; the number that differ from what was said before."""
-    return sum(_log(db, "node_cpus", ("cluster", "node"), report) for report in said)
+    return sum(log(db, "node_cpus", ("cluster", "node"), report) for report in said)

@@ -13,9 +13,10 @@ from slurm_gpucost.services import collect, reconcile
 from slurm_gpucost.services.accounting import Accounting
 from slurm_gpucost.services.background import Background
 from slurm_gpucost.services.reservation_evidence import RESERVATIONS, take_node_cpus, take_reservations
+from slurm_gpucost.services.rights_evidence import RIGHTS, take_rights
 from slurm_gpucost.services.trouble import Trouble, told
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources import associations, node_events, nodes, reservations, sacct, scontrol
+from slurm_gpucost.sources import associations, node_events, nodes, reservations, sacct, scontrol, slurm_rights
 from slurm_gpucost.sources.sacct import Slice
 
 RECONCILE = "reconcile"
@@ -23,6 +24,7 @@ RECONCILE_AFTER_MS = 600_000
 """After the start, when witnesses have been heard; then once a day."""
 RECONCILE_EVERY_SECONDS = 86_400
 ACCOUNTS_EVERY_SECONDS = 86_400
+RIGHTS_EVERY_SECONDS = 600
 log = logging.getLogger("gpucostd")
 
 
@@ -39,7 +41,7 @@ class Questions:
         self._trouble = trouble
         self._accounting = Accounting(settings, ledger)
         self._due = {"sacct": 0, "sacctmgr": 0, "accounts": 0, "scontrol": 0, RECONCILE: clock() + RECONCILE_AFTER_MS}
-        self._due[RESERVATIONS] = 0
+        self._due[RESERVATIONS] = self._due[RIGHTS] = 0
 
     def ask_due(self) -> None:
         """Ask what is due and not under way."""
@@ -49,6 +51,7 @@ class Questions:
         if settings.billing.bill_reservations:
             self._when_due(RESERVATIONS, settings.accounting_interval_seconds, self._about_reservations)
         self._when_due("accounts", ACCOUNTS_EVERY_SECONDS, lambda now: partial(self._ask_of_accounts, now))
+        self._when_due(RIGHTS, RIGHTS_EVERY_SECONDS, lambda now: partial(self._ask_of_rights, now))
         self._when_due(RECONCILE, RECONCILE_EVERY_SECONDS, lambda now: partial(self._reconcile, now))
         if settings.controller_enabled:
             self._when_due("scontrol", settings.controller_interval_seconds, self._to_controller)
@@ -61,9 +64,10 @@ class Questions:
             self._due[name] = self._clock() + self._settings.accounting_interval_seconds * 1000
 
     def _when_due(self, name: str, interval_seconds: int, question: Callable[[int], Callable[[], None]]) -> None:
-        now = self._clock()
-        if now >= self._due[name] and not self._background.busy(name):
-            self._due[name] = now + interval_seconds * 1000
+        now, interval_ms = self._clock(), interval_seconds * 1000
+        waits = now < self._due[name] <= now + interval_ms  # where the clock went back it is due at once
+        if not waits and not self._background.busy(name):
+            self._due[name] = now + interval_ms
             self._background.run(name, question(now))
 
     def _hand_over(self, name: str, take: Callable[[], Any]) -> None:
@@ -130,6 +134,11 @@ class Questions:
         settings = self._settings
         told = associations.ask(settings.sacctmgr, settings.accounting_timeout_seconds)
         self._hand_over("accounts", partial(collect.take_accounts, self._ledger, settings, told, now))
+
+    def _ask_of_rights(self, now: int) -> None:
+        settings = self._settings
+        told = slurm_rights.ask(settings.sacctmgr, settings.cluster, settings.accounting_timeout_seconds)
+        self._hand_over(RIGHTS, partial(take_rights, self._ledger, settings, told, now))
 
     def _reconcile(self, now: int) -> None:
         to_decide = reconcile.by_itself(self._settings, self._ledger.path, now)

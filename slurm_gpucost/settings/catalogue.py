@@ -11,6 +11,7 @@ from typing import Any
 
 from slurm_gpucost.costing.items import KINDS
 from slurm_gpucost.costing.showback import INSTITUTION
+from slurm_gpucost.settings.access import ACCESS
 from slurm_gpucost.settings.collector import COLLECTOR
 from slurm_gpucost.settings.currencies import CURRENCIES
 from slurm_gpucost.settings.kinds import (
@@ -91,6 +92,7 @@ SECTIONS = {
         Setting("idle_minimum_minutes", "whole number", partial(whole, low=1), 30, "A lease that idled for less is no finding."),
     ),
     "collector": COLLECTOR,
+    "access": ACCESS,
 }  # fmt: skip
 POOL = (
     Setting("timezone", "time zone", zone, INHERIT, "The pool's time zone; the site's if not given."),

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from slurm_gpucost.costing.showback import CARRIERS, INSTITUTION, OWNERS, told
 from slurm_gpucost.domain.errors import ConfigError, UsageError
+from slurm_gpucost.settings.access import access_of
 from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
@@ -209,6 +210,7 @@ class _Reader:
             idle_threshold_percent=parts["findings"]["idle_threshold_percent"],
             idle_minimum_minutes=parts["findings"]["idle_minimum_minutes"],
             collector=collector_of(parts["collector"]),
+            access=access_of(parts["access"]),
             pools=pools,
             billing=billing,
             free=free,

@@ -22,6 +22,7 @@ from slurm_gpucost.costing.shares import Owning
 from slurm_gpucost.costing.showback import INSTITUTION
 from slurm_gpucost.costing.terms import Emission
 from slurm_gpucost.costing.tres import Prices
+from slurm_gpucost.settings.access import Access
 from slurm_gpucost.settings.collector import Collector
 
 
@@ -186,6 +187,7 @@ class Settings:
     idle_threshold_percent: int
     idle_minimum_minutes: int
     collector: Collector
+    access: Access
     pools: tuple[Pool, ...]
     billing: Billing
     free: tuple[Allotment, ...]

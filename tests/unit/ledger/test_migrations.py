@@ -15,17 +15,22 @@ from slurm_gpucost.domain.evidence import (
     AccountFact,
     AccountingRow,
     AccountReport,
+    AssociationReport,
     ControllerRow,
+    CoordinatorReport,
     DeviceReport,
     HookEvent,
     NodeEvent,
     NodeReport,
+    PrivacyReport,
     SlotReport,
+    UserReport,
 )
 from slurm_gpucost.domain.inventory import Capacity
 from slurm_gpucost.domain.records import Attempt, Lease
 from slurm_gpucost.domain.timeline import DeviceTime
 from slurm_gpucost.ledger import migrations
+from slurm_gpucost.ledger.rights import UserToken
 from slurm_gpucost.ledger.store import open_ledger, open_readonly
 
 
@@ -67,6 +72,11 @@ def test_the_sqlite3_shell_alone_makes_the_same_schema(tmp_path: Path) -> None:
         ("node_event", NodeEvent),
         ("account_report", AccountReport),
         ("account_fact", AccountFact),
+        ("user_report", UserReport),
+        ("coordinator_report", CoordinatorReport),
+        ("association_report", AssociationReport),
+        ("privacy_report", PrivacyReport),
+        ("user_token", UserToken),
         ("capacity", Capacity),
         ("device_time", DeviceTime),
         ("attempt", Attempt),

@@ -18,7 +18,7 @@ from slurm_gpucost.ledger.store import Ledger, open_ledger, open_readonly
 from tests.unit.builders import T0, accounting
 
 NAMES = sorted(f.name[:-4] for f in resources.files(queries).iterdir() if f.name.endswith(".sql"))
-NONE = dict.fromkeys(["devices", "clusters", "users", "accounts", "job_ids", "states", "partitions", "nodes"])
+NONE = dict.fromkeys(["devices", "clusters", "users", "accounts", "job_ids", "states", "partitions", "nodes", "user"])
 
 
 def test_there_are_questions() -> None:
@@ -38,7 +38,20 @@ def test_every_question_has_an_answer_on_an_empty_ledger(tmp_path: Path, name: s
         "step_ms": 1,
         "minimum_ms": 0,
     }
-    rows = ask(db, name, start_ms=0, end_ms=T0, now_ms=T0, settled_ms=0, held=0, among=1, **NONE, **rounding)
+    rows = ask(
+        db,
+        name,
+        start_ms=0,
+        end_ms=T0,
+        now_ms=T0,
+        settled_ms=0,
+        held=0,
+        among=1,
+        cluster="c",
+        at_ms=T0,
+        **NONE,
+        **rounding,
+    )
     assert not any(value for row in rows for value in row.values())
     assert "--" in queries.text_of(name).splitlines()[0], "it says what it asks"
     db.close()

@@ -158,9 +158,9 @@ def test_a_witness_that_fails_is_told_and_kept(
     settings: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        until(make(settings, ledger), lambda: count(ledger, "source_poll", "ok = 0") == 4)
+        until(make(settings, ledger), lambda: count(ledger, "source_poll", "ok = 0") == 5)
     witnesses = ledger.connection.execute("SELECT DISTINCT witness FROM source_poll ORDER BY witness").fetchall()
-    assert [name for (name,) in witnesses] == ["accounts", "sacct", "sacctmgr", "scontrol"]
+    assert [name for (name,) in witnesses] == ["accounts", "rights", "sacct", "sacctmgr", "scontrol"]
     details = [row[0] for row in ledger.connection.execute("SELECT detail FROM source_poll ORDER BY witness")]
     assert all("exit 1" in detail and "not today" in detail for detail in details)
     assert any("not today" in record.message for record in caplog.records)
