@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from slurm_gpucost.cli.options import config_path, now_ms, site
-from slurm_gpucost.domain.errors import ConfigError, UsageError
+from slurm_gpucost.cli import options
+from slurm_gpucost.cli.options import config_path, site
+from slurm_gpucost.domain.errors import ConfigError, NotAllowed, UsageError
 
 if TYPE_CHECKING:
     from slurm_gpucost.domain.access import Viewer
@@ -33,7 +34,8 @@ class Told(NamedTuple):
 
 class _Collector(NamedTuple):
     at: Endpoint
-    ca_file: Path | None
+    ca_file: Path | None = None
+    munge_socket: Path | None = None
 
 
 def ask(
@@ -54,16 +56,22 @@ def _of_ledger(ctx: typer.Context, config: Path | None, ledger: Path | None, nam
     from slurm_gpucost.services.named import answer
 
     found = site(ctx, config, ledger)
-    with answer(found.settings, found.ledger, name, params, _myself(), now_ms(), local=True) as made:
+    with answer(found.settings, found.ledger, name, params, _myself(), options.now_ms(), local=True) as made:
         return Told(made.head, list(made.rows))
 
 
 def _of_collector(found: _Collector, name: str, params: dict[str, Any]) -> Told:
-    from slurm_gpucost.cli.credentials import of
+    from slurm_gpucost.cli.credentials import Credentials
     from slurm_gpucost.sources import collector_client
 
-    reply = collector_client.ask(found.at, name, params, of(found.at), found.ca_file)
-    return Told(reply.head, list(reply.rows))
+    who = Credentials(found.at, found.munge_socket)
+    try:
+        reply = collector_client.ask(found.at, name, params, who, found.ca_file)
+        return Told(reply.head, list(reply.rows))
+    except NotAllowed as error:
+        if not who.lack:
+            raise
+        raise NotAllowed(f"{error}; {who.lack}") from None
 
 
 def _myself() -> Viewer:
@@ -148,4 +156,5 @@ def _answers(socket: Path) -> bool:
 def _named(url: str, option: str, found: Outside | None) -> _Collector:
     from slurm_gpucost.sources.collector_client import endpoint
 
-    return _Collector(endpoint(url, option), found.collector.ca_file if found else None)
+    at = endpoint(url, option)
+    return _Collector(at, found.collector.ca_file, found.munge_socket) if found else _Collector(at)

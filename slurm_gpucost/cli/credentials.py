@@ -1,28 +1,41 @@
-"""What tells a collector who asks: over its Unix socket the kernel does, elsewhere a token."""
+"""What tells a collector who asks: over its Unix socket the kernel does, elsewhere a token, else MUNGE."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slurm_gpucost.domain.errors import GpucostError
+from slurm_gpucost.domain.errors import GpucostError, SourceError
 
 if TYPE_CHECKING:
-    from slurm_gpucost.sources.collector_client import Credentials, Endpoint
+    from slurm_gpucost.sources.collector_client import Endpoint
 
 
-def of(at: Endpoint) -> Credentials:
-    """The headers of a request to a collector. Raises GpucostError for a token that cannot be used."""
-    headers = {"Authorization": f"Bearer {token}"} if at.host and (token := _token(at)) else {}
-    return lambda method, path, body: headers
+class Credentials:
+    """Headers for requests to a collector. Raises GpucostError for a token that cannot be used."""
 
+    def __init__(self, at: Endpoint, munge_socket: Path | None = None) -> None:
+        self._host = at.host
+        self._munge_socket = munge_socket
+        self._token = _token(at) if at.host else ""
+        self.lack = ""
+        """Why requests say nothing of who asks, where they do not."""
 
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:  # a user whom nobody knows
-        return Path("/")
+    def __call__(self, method: str, path: str, body: bytes) -> Mapping[str, str]:
+        """For one request."""
+        if not self._host:
+            return {}
+        if self._token:
+            return {"Authorization": f"Bearer {self._token}"}
+        from slurm_gpucost.sources import munge
+
+        try:
+            return munge.credentials(method, path, body, self._host, self._munge_socket)
+        except SourceError as error:  # the collector says whether it wants to know
+            self.lack = str(error)
+            return {}
 
 
 def _token(at: Endpoint) -> str:
@@ -43,3 +56,10 @@ def _token(at: Endpoint) -> str:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise GpucostError(f"{path}: is no token; `gpucost token issue` makes one")
     return token
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user whom nobody knows
+        return Path("/")

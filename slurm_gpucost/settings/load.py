@@ -68,9 +68,10 @@ class Outside(NamedTuple):
     """What a config says to who only asks; all else may be lacking in it, as on a login node."""
 
     collector: Collector
+    munge_socket: Path | None
     ledger: Path
     alone: bool
-    """It has [collector] and nothing else."""
+    """It has nothing of a ledger's host."""
 
 
 def outside(path: Path) -> Outside:
@@ -78,11 +79,16 @@ def outside(path: Path) -> Outside:
     reader, data = _Reader(path), _table(path)
     read = {
         name: reader.read(reader.table(data.get(name, {}), name), SECTIONS[name], f"{name}.")
-        for name in ("collector", "ledger")
+        for name in ("collector", "access", "ledger")
     }
     if reader.faults:
         raise ConfigError(*reader.faults)
-    return Outside(collector_of(read["collector"]), read["ledger"]["path"], set(data) == {"collector"})
+    return Outside(
+        collector_of(read["collector"]),
+        read["access"]["munge_socket"],
+        read["ledger"]["path"],
+        set(data) <= {"collector", "access"},
+    )
 
 
 def _parsed(text: str) -> dict[str, Any]:

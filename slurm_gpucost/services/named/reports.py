@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slurm_gpucost.domain.asked_times import as_sreport
+from slurm_gpucost.domain.errors import NotAllowed
 from slurm_gpucost.services import names, report
 from slurm_gpucost.services.named.model import FLAG, OWN, TEXT, TEXTS, Answer, Asked, Param, Query, Row, texts
 from slurm_gpucost.services.named.scope import Scope
@@ -14,18 +15,20 @@ def by_user(asked: Asked, scope: Scope) -> Answer:
     params = asked.params
     start_ms, end_ms = _time(asked)
     accounts, users = texts(params["accounts"]), texts(params["users"])
-    scope.check(accounts, users, "spend")
+    scope.check(accounts, users, "spend", shared=True)
     if scope.everyone:
         names.check(asked.queries, accounts, users)
     rows = report.account_utilization_by_user(
         asked.settings, asked.queries, start_ms, end_ms, accounts, users, _clusters(asked), params["energy"],
-        None if scope.everyone else scope.sees,
+        None if scope.everyone else scope.sees_spend,
     )  # fmt: skip
-    return Answer(_head(start_ms, end_ms), scope.persons(rows, dict, sums=True))
+    return Answer(_head(start_ms, end_ms), scope.spend(rows))
 
 
 def of_clusters(asked: Asked, scope: Scope) -> Answer:
     """What each cluster's devices did in all: nobody's spend, so anyone may see it."""
+    if not scope.viewer.totals:
+        raise NotAllowed("cluster_utilization: usage is private here, sums of it, too; an administrator sees all")
     start_ms, end_ms = _time(asked)
     rows = utilization(asked.settings, asked.queries, start_ms, end_ms, _clusters(asked))
     return Answer(_head(start_ms, end_ms), scope.nobody(rows))

@@ -58,19 +58,30 @@ class Scope:
         return bool(user) and user == self.viewer.user
 
     def sees(self, cluster: str, account: str, user: str) -> bool:
-        """Whether spend of this user on this account may be shown."""
+        """Whether what is billed to this user on this account may be shown."""
         return self.everyone or self.own(user) or (cluster, account) in self.viewer.accounts
 
-    def accounts(self) -> set[Account]:
-        """Those that the viewer may ask about: coordinated, or used."""
-        used = self._queries.ask("own_accounts", user=self.user) if self.user else []
-        return {*self.viewer.accounts, *((row["cluster"], row["account"]) for row in used)}
+    def sees_spend(self, cluster: str, account: str, user: str) -> bool:
+        """Whether sums of this user's spend on this account may be shown: those of shared accounts, too."""
+        return self.sees(cluster, account, user) or (cluster, account) in self.viewer.shared_accounts
 
-    def check(self, accounts: Sequence[str] | None, users: Sequence[str] | None, what: str) -> None:
-        """Refuse names that the viewer may not ask about, whether there is such a one or not. Raises NotAllowed."""
+    def accounts(self) -> set[Account]:
+        """Those that the viewer may ask about: coordinated, shared, or used."""
+        used = self._queries.ask("own_accounts", user=self.user) if self.user else []
+        mine = {(row["cluster"], row["account"]) for row in used}
+        return {*self.viewer.accounts, *self.viewer.shared_accounts, *mine}
+
+    def check(
+        self, accounts: Sequence[str] | None, users: Sequence[str] | None, what: str, *, shared: bool = False
+    ) -> None:
+        """Refuse names that the viewer may not ask about, whether there is such a one or not. Raises NotAllowed.
+
+        ``shared``: users of shared accounts may be asked about.
+        """
         if self.everyone:
             return
-        if not self.viewer.accounts and any(not self.own(user) for user in users or ()):
+        others = self.viewer.accounts or (shared and self.viewer.shared_accounts)
+        if not others and any(not self.own(user) for user in users or ()):
             raise NotAllowed(f"you may see your own {what}, not those of other users; {_WHO}")
         if accounts:
             known = {account for _, account in self.accounts()}
@@ -78,20 +89,41 @@ class Scope:
                 if name not in known:
                     raise NotAllowed(f"-A {name}: you may ask about accounts that you have used or coordinate; {_WHO}")
 
-    def persons(self, rows: Iterable[Row], blank: Callable[[Row], Row], *, sums: bool = False) -> Narrowed:
-        """The gate for rows of users and accounts. ``blank``: takes off what only the user himself may see.
+    def persons(self, rows: Iterable[Row], blank: Callable[[Row], Row]) -> Narrowed:
+        """The gate for rows of users and accounts; a row without a user is an account's.
 
-        A row without a user is an account's. ``sums``: rows with user '' are sums of the rows that the viewer sees.
+        ``blank`` takes off what only the user himself may see.
         """
-        return Narrowed(self, self._persons(rows, blank, sums))
+        found: list[Row] = []
+        for row in rows:
+            user = row.get("user", "")
+            if self.everyone or (self.own(user) and self._alone(row)):
+                found.append(row)
+            elif self.sees(row["cluster"], row["account"], user) and not self.own(user):
+                found.append(blank(row))
+        return Narrowed(self, found)
+
+    def spend(self, rows: Iterable[Row]) -> Narrowed:
+        """The gate for sums by user; those with user '' are an account's, made of what :meth:`sees_spend` lets by."""
+        found = list(rows)
+        mine = {(row["cluster"], row["account"]) for row in found if self.own(row["user"])}
+        return Narrowed(
+            self,
+            [
+                row
+                for row in found
+                if self.sees_spend(row["cluster"], row["account"], row["user"])
+                or (not row["user"] and (row["cluster"], row["account"]) in mine)
+            ],
+        )
 
     def of_accounts(self, rows: Iterable[Row], blank: Callable[[Row], Row]) -> Narrowed:
         """The gate for rows about accounts themselves. ``blank``: takes off what only coordinators may see."""
-        mine = None if self.everyone else self.accounts()
+        mine = set() if self.everyone else self.accounts()
         found: list[Row] = []
         for row in rows:
             key = (row["cluster"], row["account"])
-            if mine is None or key in self.viewer.accounts:
+            if self.everyone or key in self.viewer.accounts:
                 found.append(row)
             elif key in mine:
                 found.append(blank(row))
@@ -103,22 +135,6 @@ class Scope:
         if not self.everyone and (named := _OF_PERSONS & set(_keys(kept))):
             raise RuntimeError(f"rows about nobody have {', '.join(sorted(named))}")
         return Narrowed(self, kept)
-
-    def _persons(self, rows: Iterable[Row], blank: Callable[[Row], Row], sums: bool) -> list[Row]:
-        found = list(rows)
-        if self.everyone:
-            return found
-        mine = {(row["cluster"], row["account"]) for row in found if self.own(row.get("user", ""))}
-        kept: list[Row] = []
-        for row in found:
-            account, user = (row["cluster"], row["account"]), row.get("user", "")
-            if self.own(user) and self._alone(row):
-                kept.append(row)
-            elif account in self.viewer.accounts:
-                kept.append(blank(row))
-            elif sums and not user and account in mine:
-                kept.append(row)
-        return kept
 
     def _alone(self, row: Row) -> bool:
         """Nobody else is named inside a row of the viewer's own."""
