@@ -63,6 +63,14 @@ def add_hooks(db: sqlite3.Connection, events: Iterable[HookEvent]) -> int:
     return _changes(db, _HOOK, events)
 
 
+def hooks_of(db: sqlite3.Connection, cluster: str, job_id: int, node: str) -> set[bytes]:
+    """The digests of a node's events of a job."""
+    rows = db.execute(
+        "SELECT digest FROM hook_event WHERE cluster = ? AND job_id = ? AND node = ?", (cluster, job_id, node)
+    )
+    return {digest for (digest,) in rows}
+
+
 def add_vanished(db: sqlite3.Connection, cluster: str, gone: Iterable[tuple[Open, int]], now_ms: int) -> None:
     """Note attempts that the accounting had as not ended and does not know any more, and when it last named each."""
     for one, named_ms in gone:

@@ -1,5 +1,5 @@
 """Takes in what witnesses say. The daemon, the backfill and the demo go through here, for reservations through
-:mod:`slurm_gpucost.services.reservation_evidence`, and nothing else does.
+:mod:`slurm_gpucost.services.reservation_evidence`, what nodes send through :mod:`slurm_gpucost.services.intake`.
 
 Each function is one durable transaction, safe to repeat; projection follows in transactions of its own.
 """

@@ -11,21 +11,20 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from slurm_gpucost.domain.admission import Admission, is_time
 from slurm_gpucost.domain.units import MS
-from slurm_gpucost.domain.wire import TABLES, Batch, SetAside
-from slurm_gpucost.ledger import ingest, journals, measured, refusals, reports, tokens
+from slurm_gpucost.domain.wire import Batch
+from slurm_gpucost.ledger import journals, tokens
 from slurm_gpucost.ledger.journals import TAKEN, WAITING, Journal
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.ledger.tokens import Who
-from slurm_gpucost.services.claims import Claims
+from slurm_gpucost.services.sent_rows import SentRows
 
 SILENT_SECONDS = 600
 """As [collector] silent_seconds has it by default."""
 MOST_SAID = 4_096
 """Characters of what a node says of itself."""
+_MOST_NESTED = 64
 _SAID = ("driver", "spool", "unsent", "journal_bytes", "dropped_windows", "paused")
-_OF_DEVICES = frozenset(("usage_window", "device_report", "mig_report", "device_process"))
 
 
 class Outcome(NamedTuple):
@@ -76,16 +75,14 @@ def take_batches(
 
 
 class _Intake:
-    """One transaction's batches. Rows are written at its end, together."""
+    """One transaction's batches; ``write`` ends it."""
 
     def __init__(self, db: sqlite3.Connection, now_ms: int, silent_ms: int, up_since_ms: int) -> None:
         self._db = db
         self._now_ms = now_ms
         self._silent_ms = silent_ms
         self._up_since_ms = up_since_ms
-        self._claims = Claims(db, now_ms, silent_ms)
-        self._admission = Admission(now_ms)
-        self._good: dict[str, list[Any]] = {table: [] for table in TABLES}
+        self._rows = SentRows(db, now_ms, silent_ms)
 
     def take(self, who: Who, batch: Batch) -> Outcome:
         if (batch.cluster, batch.node) != who:
@@ -109,14 +106,14 @@ class _Intake:
         if before is None or before.state != TAKEN:
             journals.take(self._db, who, journal.journal)
         if batch.first > journal.held + 1:
-            if batch.first > batch.oldest or batch.oldest <= journal.held + 1:
+            if batch.first > batch.oldest:
                 journals.write(self._db, journal)
                 return Outcome(409, journal.held, f"entries {journal.held + 1} to {batch.first - 1} are not here")
             lost = batch.oldest - journal.held - 1
             journal = journal._replace(missing=journal.missing + lost, held=batch.oldest - 1)
         journal = journal._replace(held=max(journal.held, batch.last))
         journals.write(self._db, journal)
-        taken, refused = self._rows(who, batch)
+        taken, refused = self._rows.add(who, batch)
         return Outcome(200, journal.held, rows=taken, refused=refused)
 
     def _heard(self, who: Who, batch: Batch, before: Journal | None) -> Journal:
@@ -139,58 +136,8 @@ class _Intake:
     def _is_alive(self, journal: Journal) -> bool:
         return self._now_ms - max(journal.last_heard_ms, self._up_since_ms) < self._silent_ms
 
-    def _rows(self, who: Who, batch: Batch) -> tuple[int, int]:
-        taken = refused = 0
-        for table, rows in batch.rows.items():
-            if table == "set_aside":
-                for row in rows:
-                    self._unreadable(who, row)
-                taken += len(rows)
-                continue
-            good = self._good[table]
-            for row in rows:
-                why = self._refusal(who, batch.journal, table, row)
-                if why:
-                    self._set_aside(who, table, row, why)
-                    refused += 1
-                else:
-                    good.append(row)
-                    taken += 1
-        return taken, refused
-
-    def _refusal(self, who: Who, journal: str, table: str, row: Any) -> str:
-        why = self._admission.fault(table, row)
-        if why:
-            return f"{table}: {why}"
-        if table in _OF_DEVICES:
-            return self._claims.refusal(who, journal, table, row)
-        if (row.cluster, row.node) != who:
-            return f"{table}: tells of node {row.node[:255]} of {row.cluster[:255]}, not of its own"
-        return ""
-
-    def _unreadable(self, who: Who, row: SetAside) -> None:
-        """What the node itself could not read. It only can be a hook's."""
-        line = row.line if row.line is not None and 0 <= row.line < 1 << 31 else None
-        at_ms = row.observed_at_ms if is_time(row.observed_at_ms, self._now_ms) else self._now_ms
-        refusals.keep(self._db, who, "hook", row.source, line, row.reason, row.content, at_ms)
-
-    def _set_aside(self, who: Who, table: str, row: Any, why: str) -> None:
-        plain = {key: value.hex() if isinstance(value, bytes) else value for key, value in row._asdict().items()}
-        content = json.dumps({"cluster": who.cluster, "node": who.node, "table": table, "row": plain})
-        refusals.keep(self._db, who, "uplink", table, None, why, content.encode(), self._now_ms)
-
     def write(self) -> None:
-        """All rows that may be, each by the way that marks what is to be projected again."""
-        good = self._good
-        self._claims.write()
-        ingest.add_hooks(self._db, good["hook_event"])
-        measured.add_windows(self._db, good["usage_window"])
-        measured.add_instances(self._db, good["mig_report"])
-        measured.add_processes(self._db, good["device_process"])
-        if good["device_report"]:
-            reports.add_devices(self._db, good["device_report"])
-        if good["slot_report"]:
-            reports.add_slots(self._db, good["slot_report"])
+        self._rows.write()
 
 
 def _said(said: dict[str, Any]) -> str:
@@ -199,7 +146,7 @@ def _said(said: dict[str, Any]) -> str:
         text = json.dumps(said, sort_keys=True)
     except RecursionError:
         text = ""
-    if text and len(text) <= MOST_SAID:
+    if text and len(text) <= MOST_SAID and text.count("[") + text.count("{") <= _MOST_NESTED:
         return text
     known = {key: said[key] for key in _SAID if isinstance(said.get(key), int) and abs(said[key]) < 1 << 62}
     if isinstance(said.get("driver"), str):

@@ -93,6 +93,13 @@ def test_the_summary_of_a_backfill_is_documented(made: Run, saved: str) -> None:
     assert keys(answer) - told == set()
 
 
+def test_every_key_of_nodes_is_documented(site: Run) -> None:
+    for words in (["enroll", "n1"], ["list"], ["revoke", "n1"]):
+        told = set(re.findall(r"`(\w+)`", section(f"gpucost node {words[0]}")))
+        answer = json.loads(site("node", *words, "--json").stdout)
+        assert answer and keys(answer) - told == set()
+
+
 def examples() -> list[str]:
     blocks = re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S)
     return [line for block in blocks for line in block.splitlines() if line.startswith("gpucost ")]
@@ -119,6 +126,8 @@ def test_the_examples_are_understood(
         assert site("backup", words[1]).exit_code == 0
     if words[:2] == ["token", "revoke"]:
         assert site("token", "issue", "--user", "alice").exit_code == 0
+    if words[:2] == ["node", "revoke"]:
+        assert site("node", "enroll", words[2]).exit_code == 0
     result = site(*words)
     asks_sacct = words[:2] == ["backfill", "-S"] and "--print-command" not in words
     assert result.exit_code == (1 if asks_sacct else 0), result.stderr

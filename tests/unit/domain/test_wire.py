@@ -18,7 +18,7 @@ from slurm_gpucost.domain.wire import TABLES, BadBatch, Batch, decode, encode
 ID = "0123456789abcdef" * 2
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBER = st.integers(-(1 << 62) + 1, (1 << 62) - 1)
-OF_KIND: dict[Any, Any] = {int: NUMBER, str: TEXT, bytes: st.binary(max_size=20)}
+OF_KIND: dict[Any, st.SearchStrategy[Any]] = {int: NUMBER, str: TEXT, bytes: st.binary(max_size=20)}
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:

@@ -279,6 +279,15 @@ def test_no_node_can_fill_the_disk_with_what_nobody_can_use(ledger: Ledger) -> N
     assert ledger.connection.execute(counts).fetchall() == [(1000, 7), (1, 0)]
 
 
+def test_no_node_can_keep_the_projection_busy_with_one_job(ledger: Ledger) -> None:
+    node = Node(rows=[own_hook(at_ms=number) for number in range(250)])
+    assert take(ledger, node.send(1, 150), node.send(151, 250))[1].refused == 50
+    assert take(ledger, node.send())[0].refused == 50, "those that are in stay no matter how often they come"
+    assert len(contents(ledger.connection)["hook_event"]) == 200
+    other = Node(N2, [own_hook("n2", at_ms=number) for number in range(100)], OTHER)
+    assert take(ledger, other.send())[0].refused == 0
+
+
 def test_of_what_is_too_long_the_beginning_is_kept(ledger: Ledger) -> None:
     take(ledger, Node(rows=[unreadable(b"x" * 200_000)]).send())
     ((size, reason),) = ledger.connection.execute("SELECT length(content), reason FROM set_aside").fetchall()
@@ -290,6 +299,12 @@ def test_what_a_node_says_of_itself_is_bounded(ledger: Ledger) -> None:
     take(ledger, Node(rows=[own_hook()]).send(said=said))
     (kept,) = ledger.connection.execute("SELECT said FROM node_journal").fetchone()
     assert json.loads(kept) == {"driver": "d" * 255, "unsent": 3}
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    take(ledger, Node(rows=[own_hook()]).send(said={"spool": 4, "deep": deep}))
+    (kept,) = ledger.connection.execute("SELECT said FROM node_journal").fetchone()
+    assert json.loads(kept) == {"spool": 4}, "whoever reads it later may be deeper in its own calls"
 
 
 def test_nothing_is_in_where_the_disk_is_full(ledger: Ledger, whole: Node) -> None:
