@@ -61,6 +61,17 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
     log.info("ended")
 
 
+def collect(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
+    """Be the collector until ``stop`` is set. Raises GpucostError where its extra is not installed."""
+    try:
+        from slurm_gpucost.collector import main as collector
+    except ModuleNotFoundError as error:
+        raise GpucostError(
+            f"the collector needs the Python package {error.name}: pip install 'slurm-gpucost[collector]'"
+        ) from None
+    collector.run(settings, ledger_path, stop)
+
+
 def _note_costs(settings: Settings, ledger: Ledger) -> None:
     """What nobody noted with `gpucost config record`. A full disk must not keep the daemon from its events."""
     try:
@@ -91,6 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = commands.add_parser("run", help="all in one: events, accounting, controller and driver into the ledger")
     command.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
     command.add_argument("--ledger", metavar="FILE", help="default: GPUCOST_LEDGER, else the config's [ledger] path")
+    serve = commands.add_parser("collector", help="the ledger's host: batches of nodes, accounting, people's questions")
+    serve.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
+    serve.add_argument("--ledger", metavar="FILE", help="default: GPUCOST_LEDGER, else the config's [ledger] path")
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     stop = threading.Event()
@@ -98,7 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(number, lambda *_: stop.set())
     try:
         settings = load(find(options.config))
-        run(settings, Path(options.ledger or os.environ.get("GPUCOST_LEDGER") or settings.ledger), stop)
+        ledger = Path(options.ledger or os.environ.get("GPUCOST_LEDGER") or settings.ledger)
+        if options.command == "collector":
+            collect(settings, ledger, stop)
+        else:
+            run(settings, ledger, stop)
     except GpucostError as error:
         print(f"gpucostd: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
