@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -13,6 +14,14 @@ from slurm_gpucost.domain.errors import GpucostError, LedgerError, NotAllowed, S
 
 AGAIN_SECONDS = 5
 log = logging.getLogger("gpucostd")
+
+
+class Ascii(JSONResponse):
+    """JSON in ASCII: what clients send may have half characters in it, and is repeated to them."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 class Refusal(Exception):
@@ -32,7 +41,7 @@ class Refusal(Exception):
             headers["Connection"] = "close"
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
-        return JSONResponse(self.content, self.status, headers)
+        return Ascii(self.content, self.status, headers)
 
 
 def refusal_of(error: Exception) -> Refusal:

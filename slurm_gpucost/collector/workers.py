@@ -12,18 +12,27 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import send_handle
+from multiprocessing.reduction import ForkingPickler, send_handle
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from slurm_gpucost.collector import worker
 from slurm_gpucost.collector.worker import Done, Job
 from slurm_gpucost.settings import Settings
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 2.0
 """How long past its time a process may be before it is killed."""
 START_SECONDS = 60.0
 log = logging.getLogger("gpucostd")
 _CONTEXT = multiprocessing.get_context("spawn")
+
+
+def _read_only(content: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(content)
+
+
+ForkingPickler.register(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))  # settings have some
 
 
 class Worker:
@@ -126,6 +135,9 @@ class Workers:
             raise
         finally:
             self._free.put(one)
+            if one.pid is None:  # have another one ready
+                with contextlib.suppress(RuntimeError):  # all ends
+                    self._threads.submit(self._ready, one)
 
     def close(self) -> None:
         """End them, whatever they do."""
@@ -139,5 +151,5 @@ class Workers:
     def _ready(one: Worker) -> None:
         try:
             one.start()
-        except (EOFError, OSError) as error:
-            log.warning("a process for questions could not be started (%s)", type(error).__name__)
+        except Exception as error:
+            log.warning("a process for questions could not be started (%s %s)", type(error).__name__, error)
