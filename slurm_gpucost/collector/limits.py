@@ -34,6 +34,8 @@ NODE_RATE = (10.0, 50.0)
 """Requests a second, and how many at once, of a node."""
 PEER_RATE = (20.0, 200.0)
 """The same of an address or a user."""
+ADDRESS_RATE = (200.0, 2000.0)
+"""The same of all users of an address, before it is known who they are."""
 _MOST_BUCKETS = 100_000
 
 

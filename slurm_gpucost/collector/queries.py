@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from slurm_gpucost.collector import bodies, peers
 from slurm_gpucost.collector.answers import BYTES_OF_ONE, MOST_ROWS, ROWS, Answer, Answers
-from slurm_gpucost.collector.limits import PEER_RATE, QUESTION_BYTES, QUESTIONS_OF_ONE, AtOnce, Rates
+from slurm_gpucost.collector.limits import ADDRESS_RATE, PEER_RATE, QUESTION_BYTES, QUESTIONS_OF_ONE, AtOnce, Rates
 from slurm_gpucost.collector.numbers import Numbers
 from slurm_gpucost.collector.ports import Asking, People
 from slurm_gpucost.collector.replies import Refusal, refusal_of
@@ -59,7 +59,8 @@ class Queries:
         self._seconds = seconds
         self.turns = Turns(places)
         self.answers = Answers()
-        self._rates = Rates(PEER_RATE)
+        self._addresses = Rates(ADDRESS_RATE)
+        self._users = Rates(PEER_RATE)
         self._busy = AtOnce(QUESTIONS_OF_ONE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,12 +93,12 @@ class Queries:
 
     async def _response(self, request: Request, name: str, stack: contextlib.AsyncExitStack) -> StreamingResponse:
         peer = peers.of(request.state)
-        if wait := self._rates.wait_seconds(peer.client):
+        if wait := (self._users if peer.uid is not None else self._addresses).wait_seconds(peer.client):
             self._numbers.turned_away("rate")
             raise Refusal(429, "too many requests", again=wait, close=True)
         body = await bodies.read(request, QUESTION_BYTES)
         caller = await self._caller(request, body)
-        if peer.uid is None and (wait := self._rates.wait_seconds(f"user {caller.user}")):
+        if peer.uid is None and (wait := self._users.wait_seconds(f"user {caller.user}")):
             self._numbers.turned_away("rate")
             raise Refusal(429, "too many requests", again=wait)
         query = QUERIES.get(name)

@@ -24,6 +24,7 @@ class Reader:
         self.path = path
         self._threads = ThreadPoolExecutor(THREADS, "reader")
         self._own = threading.local()
+        self._open: list[sqlite3.Connection] = []
 
     async def look(self, work: Callable[[sqlite3.Connection], Found]) -> Found:
         """What ``work`` finds. Raises LedgerError where the ledger cannot be read."""
@@ -33,11 +34,20 @@ class Reader:
         try:
             if getattr(self._own, "db", None) is None:
                 self._own.db = open_readonly(self.path)
+                self._open.append(self._own.db)
             return work(self._own.db)
         except sqlite3.Error as error:
-            self._own.db = None
+            self._forget()
             raise LedgerError(f"{self.path}: could not be read ({error}); try again") from error
 
     def close(self) -> None:
-        """No more looks."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """No more looks; whoever closes the ledger after this is the last, and leaves no WAL."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for db in self._open:
+            db.close()
+
+    def _forget(self) -> None:
+        db, self._own.db = getattr(self._own, "db", None), None
+        if db is not None:
+            self._open.remove(db)
+            db.close()

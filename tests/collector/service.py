@@ -86,7 +86,7 @@ class Service:
         words = [*prefix, sys.executable, "-m", "slurm_gpucost.daemon", "collector"]
         with (self.top / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*words, "--config", str(self.settings.path)],
+                [*words, "--config", str(self.settings.path), "--ledger", str(self.ledger)],
                 cwd=REPOSITORY, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             )  # fmt: skip
         return self.process
