@@ -40,7 +40,7 @@ class Peer(NamedTuple):
             address = ipaddress.ip_address(self.address.partition("%")[0])
         except ValueError:
             return self.address
-        if address.version == 6 and address.ipv4_mapped is None:
+        if address.version == 6:
             return str(ipaddress.ip_network((address, 64), strict=False))
         return str(address)
 
@@ -55,14 +55,23 @@ class Peer(NamedTuple):
             return False
 
 
+def _plain(address: str) -> str:
+    """An IPv4 address as such, also where an IPv6 socket took the connection."""
+    try:
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return address
+    return address if mapped is None else str(mapped)
+
+
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
     """The peer of a connection."""
     connection = transport.get_extra_info("socket")
     if connection is not None and connection.family == socket.AF_UNIX:
         told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return Peer(_CREDENTIALS.unpack(told)[1], "")
-    address = transport.get_extra_info("peername")
-    return Peer(None, str(address[0]) if address else "", transport.get_extra_info("sslcontext") is not None)
+    told = transport.get_extra_info("peername")
+    return Peer(None, _plain(str(told[0])) if told else "", transport.get_extra_info("sslcontext") is not None)
 
 
 class Protocol(H11Protocol):

@@ -175,6 +175,18 @@ def test_where_it_cannot_listen_is_said(listen: str) -> None:
         sockets.where(listen)
 
 
+def test_all_addresses_at_once(make: Made) -> None:
+    """By [::] one listens on IPv4, too; the loopback stays the loopback, over which a token is taken."""
+    service = make()
+    token = service.user_token("mia")
+    config = service.settings.path
+    config.write_text(config.read_text().replace(f'"127.0.0.1:{service.port}"', f'"[::]:{service.port}"'))
+    service.start()
+    assert service.tcp("POST", "/v1/queries/jobs", QUESTION, token).status == 200
+    connection = http.client.HTTPConnection("::1", service.port, timeout=20)
+    assert say(connection, "POST", "/v1/queries/jobs", QUESTION, {"Authorization": f"Bearer {token}"}).status == 200
+
+
 def test_a_directory_that_others_can_write_has_no_socket(tmp_path: Path) -> None:
     open_to_all = tmp_path / "open"
     open_to_all.mkdir()
