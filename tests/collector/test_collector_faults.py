@@ -10,6 +10,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.wire import encode
 from slurm_gpucost.settings import load
 from slurm_gpucost.sources import munge
-from tests.collector.service import Service, say, until
+from tests.collector.service import REPOSITORY, Service, say, until
 from tests.daemon.site import unable
 from tests.daemon.test_disk import SmallDisk
 from tests.munged import Munged
@@ -227,3 +228,33 @@ def test_a_backlog_is_refused_for_now(make: Made) -> None:
             while not said.endswith(b"}"):
                 said += waiting.recv(1000)
             assert said.endswith(b'{"held":3}')
+
+
+def test_without_its_extra_it_says_how_to_get_it(make: Made) -> None:
+    service = make()
+    program = "import sys; sys.modules['uvicorn'] = None; from slurm_gpucost.daemon import main; main(sys.argv[1:])"
+    words = [sys.executable, "-c", program, "collector", "--config", str(service.settings.path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "gpucostd: the collector needs the Python package uvicorn: pip install 'slurm-gpucost[collector]'\n"
+    )
+
+
+def test_killed_it_leaves_no_process_behind(make: Made) -> None:
+    service = make()
+    service.start()
+    assert service.process is not None
+    until(lambda: service.unix("POST", "/v1/queries/jobs", QUESTION).status == 200)
+    children = [path for path in Path("/proc").glob("[0-9]*") if _parent(path) == service.process.pid]
+    assert children
+    service.kill()
+    until(lambda: not any(path.exists() for path in children))
+
+
+def _parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
