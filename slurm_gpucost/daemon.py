@@ -66,8 +66,9 @@ def collect(settings: Settings, ledger_path: Path, stop: threading.Event) -> Non
     try:
         from slurm_gpucost.collector import main as collector
     except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
         raise GpucostError(
-            f"the collector needs the Python package {str(error.name).partition('.')[0]}: pip install 'slurm-gpucost[collector]'"
+            f"the collector needs the Python package {package}: pip install 'slurm-gpucost[collector]'"
         ) from None
     collector.run(settings, ledger_path, stop)
 

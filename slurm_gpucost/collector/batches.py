@@ -28,7 +28,7 @@ from slurm_gpucost.domain.wire import BadBatch, decode
 from slurm_gpucost.ledger.tokens import Who
 from slurm_gpucost.services import intake
 
-KNOWN_SECONDS = 5.0
+KNOWN_SECONDS = 2.0
 """How long a token that was good is good without a look: so long works one that is revoked."""
 _MOST_KNOWN = 50_000
 _MOST_TOKEN = 512

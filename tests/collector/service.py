@@ -117,6 +117,12 @@ class Service:
             self.process.kill()
             self.process.wait()
 
+    def children(self) -> list[Path]:
+        """Its processes' directories in /proc."""
+        assert self.process is not None
+        parent = str(self.process.pid)
+        return [path for path in Path("/proc").glob("[0-9]*") if _parent(path) == parent]
+
     def clear_up(self) -> None:
         self.kill()
         shutil.rmtree(self._open)
@@ -166,6 +172,13 @@ class Service:
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+
+def _parent(process: Path) -> str:
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[1]
+    except OSError:
+        return ""
 
 
 def say(connection: http.client.HTTPConnection, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Said:

@@ -17,7 +17,7 @@ import pytest
 from slurm_gpucost.domain.wire import encode
 from slurm_gpucost.ledger import whole
 from slurm_gpucost.ledger.tokens import Who
-from tests.collector.service import Said, Service
+from tests.collector.service import Said, Service, until
 from tests.unit.uplinked import Node, own_hook
 
 GZIP = {"Content-Encoding": "gzip"}
@@ -184,9 +184,11 @@ def test_killed_amid_batches_and_started_again_nothing_is_lost_or_twice(own: Ser
     for thread in threads:
         thread.start()
     for _ in range(3):
-        time.sleep(0.7)
+        time.sleep(0.5)
+        children = own.children()
         own.kill()
         own.start()
+    until(lambda: not any(path.exists() for path in children))
     for thread in threads:
         thread.join(30)
     stop.set()

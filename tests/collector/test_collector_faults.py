@@ -240,21 +240,3 @@ def test_without_its_extra_it_says_how_to_get_it(make: Made) -> None:
         done.stderr
         == "gpucostd: the collector needs the Python package uvicorn: pip install 'slurm-gpucost[collector]'\n"
     )
-
-
-def test_killed_it_leaves_no_process_behind(make: Made) -> None:
-    service = make()
-    service.start()
-    assert service.process is not None
-    until(lambda: service.unix("POST", "/v1/queries/jobs", QUESTION).status == 200)
-    children = [path for path in Path("/proc").glob("[0-9]*") if _parent(path) == service.process.pid]
-    assert children
-    service.kill()
-    until(lambda: not any(path.exists() for path in children))
-
-
-def _parent(process: Path) -> int:
-    try:
-        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0

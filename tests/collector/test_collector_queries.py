@@ -24,24 +24,14 @@ ALL_JOBS: dict[str, Any] = {"all_users": True, "start": START, "end": END}
 
 def workers(service: Service) -> list[int]:
     """The processes that answer questions, once all are there."""
-    assert service.process is not None
-    parent = str(service.process.pid)
 
     def found() -> list[int]:
-        told = [path for path in Path("/proc").glob("[0-9]*") if _parent(path) == parent]
-        return [int(path.name) for path in told if b"spawn_main" in (path / "cmdline").read_bytes()]
+        return [int(path.name) for path in service.children() if b"spawn_main" in (path / "cmdline").read_bytes()]
 
     for _ in range(2):  # each in its turn, and only when it is ready
         until(lambda: service.query("status").status == 200)
     until(lambda: len(found()) == 2)
     return found()
-
-
-def _parent(process: Path) -> str:
-    try:
-        return (process / "stat").read_text().rpartition(")")[2].split()[1]
-    except OSError:
-        return ""
 
 
 def rows(said: Said) -> list[dict[str, Any]]:
