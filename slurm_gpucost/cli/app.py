@@ -8,6 +8,7 @@ import typer
 
 from slurm_gpucost import __version__
 from slurm_gpucost.cli import (
+    access,
     accounts,
     audit,
     backfill,
@@ -45,6 +46,7 @@ accounts_app = typer.Typer(help="What is known of accounts for billing.", rich_m
 node_app = typer.Typer(help="Nodes that write to the ledger.", rich_markup_mode=None, no_args_is_help=True)
 rates_app = typer.Typer(help="What a GPU-hour costs.", rich_markup_mode=None, no_args_is_help=True)
 
+access_app = typer.Typer(help="Who did what with rights.", rich_markup_mode=None, no_args_is_help=True)
 token_app = typer.Typer(help="Tokens by which users ask the collector.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -99,4 +101,6 @@ token_app.command("issue")(guarded(token.issue))
 token_app.command("list")(guarded(token.list_))
 token_app.command("revoke")(guarded(token.revoke))
 app.add_typer(token_app, name="token")
+access_app.command("log")(guarded(access.log))
+app.add_typer(access_app, name="access")
 app.command("demo")(guarded(demo.demo))

@@ -19,7 +19,7 @@ from slurm_gpucost.domain.errors import ConfigError, NotAllowed, UsageError
 if TYPE_CHECKING:
     from slurm_gpucost.domain.access import Viewer
     from slurm_gpucost.settings.load import Outside
-    from slurm_gpucost.sources.collector_client import Endpoint
+    from slurm_gpucost.sources.collector_endpoint import Endpoint
 
 SOCKET = Path("/run/gpucost/collector.sock")
 """Where a collector is on its own host, unless the config says another place."""
@@ -148,13 +148,13 @@ def _outside(path: Path) -> Outside | None:
 
 
 def _answers(socket: Path) -> bool:
-    from slurm_gpucost.sources.collector_client import answers
+    from slurm_gpucost.sources.collector_endpoint import answers
 
     return socket.exists() and answers(socket)
 
 
 def _named(url: str, option: str, found: Outside | None) -> _Collector:
-    from slurm_gpucost.sources.collector_client import endpoint
+    from slurm_gpucost.sources.collector_endpoint import endpoint
 
     at = endpoint(url, option)
     return _Collector(at, found.collector.ca_file, found.munge_socket) if found else _Collector(at)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from slurm_gpucost.domain.errors import GpucostError, SourceError
 
 if TYPE_CHECKING:
-    from slurm_gpucost.sources.collector_client import Endpoint
+    from slurm_gpucost.sources.collector_endpoint import Endpoint
 
 
 class Credentials:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slurm_gpucost.cli.options import Config, Json, Ledger, Why
+from slurm_gpucost.cli.options import Collector, Config, Json, Ledger, Why
 
 if TYPE_CHECKING:
     from slurm_gpucost.ledger.tokens import Who
@@ -93,21 +93,25 @@ def _rows(issued: list[tuple[Who, str]], directory: Path | None) -> list[dict[st
     return [{**who._asdict(), "file": str(path)} for (who, _), path in zip(issued, written, strict=True)]
 
 
-def list_(ctx: typer.Context, config: Config = None, ledger: Ledger = None, json: Json = False) -> None:
+def list_(
+    ctx: typer.Context,
+    config: Config = None,
+    ledger: Ledger = None,
+    collector: Collector = None,
+    json: Json = False,
+) -> None:
     """Show each node that may write here: when it was heard, and what it said of itself."""
-    from slurm_gpucost.cli.options import site
+    from zoneinfo import ZoneInfo
+
+    from slurm_gpucost.cli.asking import ask
     from slurm_gpucost.cli.run import emit, emit_json, note
     from slurm_gpucost.documents import nodes as document
-    from slurm_gpucost.services import nodes
-    from slurm_gpucost.services.queries import open_queries
 
-    found = site(ctx, config, ledger)
-    with open_queries(found.settings, found.ledger) as queries:
-        rows = nodes.listed(queries)
+    told = ask(ctx, config, ledger, collector, "nodes")
     if json:
-        emit_json(rows)
-    elif rows:
-        emit(document.page(rows, found.settings.timezone))
+        emit_json(told.rows)
+    elif told.rows:
+        emit(document.page(told.rows, ZoneInfo(told.head["timezone"])))
     else:
         note("no node is enrolled; `gpucost node enroll NAME...` gives out tokens")
 

@@ -25,6 +25,7 @@ class WriterLock:
 
     def __init__(self, ledger: Path, wait_seconds: float = WAIT_SECONDS) -> None:
         self.path = ledger.with_name(ledger.name + "-writer")
+        self._ledger = ledger
         self._wait = wait_seconds
         self._threads = RLock()
         self._depth = 0
@@ -54,6 +55,7 @@ class WriterLock:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise LedgerError(f"{self.path}: cannot be opened for writing ({error.strerror})") from error
+        self._give_to_owner()
         deadline = time.monotonic() + self._wait
         while True:
             try:
@@ -73,3 +75,10 @@ class WriterLock:
         line = f"{self._name}, since {since})".encode().ljust(2 * _LINE) + b"\n"
         with contextlib.suppress(OSError):  # a full disk must not keep anyone from the lock; only the name is lost
             os.pwrite(self._fd, line, 0)
+
+    def _give_to_owner(self) -> None:
+        """The lock that root makes must be one that the ledger's owner can take; SQLite sees to that for its files."""
+        if os.geteuid() == 0:
+            with contextlib.suppress(OSError):
+                owner = self._ledger.stat()
+                os.fchown(self._fd, owner.st_uid, owner.st_gid)

@@ -9,8 +9,10 @@ from slurm_gpucost.domain.evidence import AccountFact, AccountReport, DeviceRepo
 from slurm_gpucost.domain.occupancy import DeviceProcess
 from slurm_gpucost.domain.readings import Reading
 from slurm_gpucost.domain.windows import Windower
-from slurm_gpucost.ledger import accounts, asked, ingest, measured, projector, reports
+from slurm_gpucost.ledger import accounts, asked, ingest, measured, projector, reports, tokens
 from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.ledger.tokens import Who
+from slurm_gpucost.services import access_log
 from slurm_gpucost.services.publishing import publish
 from slurm_gpucost.settings import Settings, load
 from slurm_gpucost.sources.identity import Identity
@@ -82,8 +84,14 @@ def crowd(place: Path) -> Settings:
             accounts.add_facts(db, facts, dated=True)
             measured.add_windows(db, windower.close(T0 + 7_200 * S))
             measured.add_processes(db, [held])
+            tokens.issue(db, Who("c", "zqn1"), "zqtoken", T0, "zqadmin")
             asked.add_poll(db, Poll("sacct", "c", NOW - 60 * S, None, None, 1, 1, 1, 1, ""))
             asked.add_poll(db, Poll("scontrol", "c", NOW - 50 * S, None, None, 0, 0, 0, 0, "zqn1: zqdetail"))
         projector.bring_up_to_date(ledger, settings.shards)
+        with ledger.transaction() as db:
+            did = {"did": "token revoked", "params": "zqmore"}
+            access_log.note(db, Identity("boss", 0, "admin1", "socket"), did, NOW, users=["mia", "zqada"], why="left")
+            access_log.looked(db, Identity("zqeva", 9, "zqhost", "socket"), "rates_explain", {}, NOW)
+            access_log.looked(db, Identity("mia", 4, "n1", "socket"), "config_history", {}, NOW)
         publish(settings, ledger, datetime.fromisoformat("2026-10-01"), ADMIN, "zqwhy", NOW - 86_400 * S)
     return settings

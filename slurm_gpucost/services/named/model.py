@@ -64,6 +64,12 @@ class Query(NamedTuple):
     run: Callable[[Asked, Scope], Answer]
     """Makes the rows, and what the head has beside the usual."""
     ledger: str = NEEDED
+    costs: bool = False
+    """Shows cost items, too, to those who may see them."""
+
+    def shows_costs(self, viewer: Viewer) -> bool:
+        """Whether this viewer's answer has cost items in it: then the look is to be written down."""
+        return viewer.costs and (self.costs or self.rights == COSTS)
 
 
 def texts(value: list[str] | None) -> list[str] | None:

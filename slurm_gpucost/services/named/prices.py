@@ -79,7 +79,7 @@ QUERIES = (
         explain,
         IF_THERE,
     ),
-    Query("rates_history", "Every publication of rates.", (), OWN, history),
+    Query("rates_history", "Every publication of rates.", (), OWN, history, costs=True),
     Query(
         "rates_simulate",
         "What the rates would be with other values. Nothing is changed.",

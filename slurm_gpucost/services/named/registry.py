@@ -11,7 +11,7 @@ from typing import Any
 from slurm_gpucost.domain.access import Viewer
 from slurm_gpucost.domain.errors import GpucostError, NotAllowed, UsageError
 from slurm_gpucost.ledger.queries import Rows
-from slurm_gpucost.services.named import accounts, invoices, jobs, prices, reports, whole
+from slurm_gpucost.services.named import accounts, acts, invoices, jobs, prices, reports, whole
 from slurm_gpucost.services.named.model import ALL, COSTS, IF_THERE, OWN, UNUSED, Answer, Asked, Query
 from slurm_gpucost.services.named.params import checked
 from slurm_gpucost.services.named.scope import Narrowed, Scope
@@ -20,7 +20,7 @@ from slurm_gpucost.settings import Settings
 
 QUERIES: Mapping[str, Query] = {
     query.name: query
-    for module in (jobs, reports, invoices, whole, accounts, prices)
+    for module in (jobs, reports, invoices, whole, accounts, prices, acts)
     for query in module.QUERIES
 }  # fmt: skip
 

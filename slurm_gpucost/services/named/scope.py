@@ -129,6 +129,16 @@ class Scope:
                 found.append(blank(row))
         return Narrowed(self, found)
 
+    def acts(self, rows: Iterable[Row], blank: Callable[[Row], Row]) -> Narrowed:
+        """The gate for what somebody (``login``) did that concerns ``users``: the viewer's acts, and those on him.
+
+        ``blank`` takes off what of others' acts does not concern him.
+        """
+        if self.everyone:
+            return Narrowed(self, rows)
+        mine = [row for row in rows if self.own(row["login"]) or self.user in row["users"]]
+        return Narrowed(self, [row if self.own(row["login"]) else {**blank(row), "users": [self.user]} for row in mine])
+
     def nobody(self, rows: Iterable[Row]) -> Narrowed:
         """The gate for rows in which no person, account, job or machine has a name."""
         kept = list(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slurm_gpucost.costing.periods import month_at
 from slurm_gpucost.domain.asked_times import until
-from slurm_gpucost.services import audit, meter, reconcile, showback, status
+from slurm_gpucost.services import audit, meter, nodes, reconcile, showback, status
 from slurm_gpucost.services.named.model import ALL, OWN, TEXT, Answer, Asked, Param, Query
 from slurm_gpucost.services.named.scope import Scope
 
@@ -51,6 +51,11 @@ def of_audit(asked: Asked, _: Scope) -> Answer:
     return Answer({"month": month}, [audit.audit(asked.settings, asked.queries, month, asked.now_ms)])
 
 
+def of_nodes(asked: Asked, _: Scope) -> Answer:
+    """Rows by node and journal."""
+    return Answer({}, nodes.listed(asked.queries))
+
+
 MONTH = Param("month", TEXT, "YYYY-MM; else the present one.")
 QUERIES = (
     Query("status", "What the ledger holds, when each witness was last heard, what needs a look.", (), OWN, of_status),
@@ -78,5 +83,6 @@ QUERIES = (
         ALL,
         of_reconcile,
     ),
+    Query("nodes", "Each node that may write here: when it was heard, what it said of itself.", (), ALL, of_nodes),
     Query("audit", "The money added up again from the evidence.", (MONTH,), ALL, of_audit),
 )

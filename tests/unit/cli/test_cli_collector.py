@@ -17,7 +17,7 @@ import pytest
 from typer.testing import Result
 
 from slurm_gpucost.cli import asking, options
-from slurm_gpucost.domain.access import FILE_OWNER, Viewer
+from slurm_gpucost.domain.access import Viewer
 from slurm_gpucost.ledger import ingest, projector
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services.callers import Request, by_munge
@@ -69,6 +69,8 @@ COMMANDS = [
     "reconcile --json",
     "config history",
     "config history --json",
+    "access log",
+    "access log -u alice --json",
 ]  # fmt: skip
 
 
@@ -82,13 +84,15 @@ def known(unpriced: Run, tmp_path: Path) -> Run:
         with ledger.transaction() as db:
             ingest.add_hooks(db, [alone])
         projector.bring_up_to_date(ledger, {"a100": 4})
+    assert unpriced("token", "issue", "--user", "alice").exit_code == 0
     assert unpriced("rates", "publish", "--from", "2026-10-15", "--why", "a contract").exit_code == 0
     return unpriced
 
 
 @pytest.fixture
 def collector(known: Run, tmp_path: Path) -> Collector:
-    return Collector(tmp_path / "gpucost.toml", tmp_path / "ledger.db", FILE_OWNER, lambda: options.now_ms())
+    me = Viewer(pwd.getpwuid(os.getuid()).pw_name if os.getuid() else "", everyone=True, costs=True)
+    return Collector(tmp_path / "gpucost.toml", tmp_path / "ledger.db", me, lambda: options.now_ms())
 
 
 @pytest.fixture

@@ -124,10 +124,10 @@ def test_the_examples_are_understood(
         return  # plays for seconds; it has a test of its own
     if words[0] == "restore":
         assert site("backup", words[1]).exit_code == 0
-    if words[:2] == ["token", "revoke"]:
-        assert site("token", "issue", "--user", "alice").exit_code == 0
     if words[:2] == ["node", "revoke"]:
         assert site("node", "enroll", words[2]).exit_code == 0
+    if words[:2] == ["token", "revoke"]:
+        assert site("token", "issue", "--user", "alice").exit_code == 0
     result = site(*words)
     asks_sacct = words[:2] == ["backfill", "-S"] and "--print-command" not in words
     assert result.exit_code == (1 if asks_sacct else 0), result.stderr

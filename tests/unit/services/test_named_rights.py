@@ -258,6 +258,28 @@ def test_prices_are_posted_for_all_and_how_they_came_about_is_not(site: Settings
     assert ask(site, FINANCE, "rates_history").rows == [posted]
 
 
+def test_who_acted_on_ones_own_records(site: Settings) -> None:
+    on_her, hers = ask(site, MIA, "access_log").rows
+    assert on_her == {
+        "seq": 1, "at": NOW // 1000, "login": "boss", "uid": 0, "host": "admin1", "did": "token revoked", "why": "left",
+        "users": ["mia"],
+    }  # fmt: skip
+    assert (hers["login"], hers["query"], hers["terminal"]) == ("mia", "config_history", "socket")
+    assert ask(site, HEAD, "access_log", user="mia").rows == [on_her, hers], "a coordinator has no part in it"
+    for viewer in (MIA, HEAD, COSTS):
+        with pytest.raises(NotAllowed, match="what concerns you"):
+            ask(site, viewer, "access_log", user="zqada")
+    assert ask(site, STRANGER, "access_log").rows == ask(site, Viewer(""), "access_log").rows == []
+    assert [row["login"] for row in ask(site, FINANCE, "access_log").rows] == ["boss", "zqeva", "mia"]
+    assert [row["users"] for row in ask(site, FINANCE, "access_log", user="zqada").rows] == [["mia", "zqada"]]
+
+
+def test_which_looks_are_at_cost_items() -> None:
+    looks = {name for name, query in QUERIES.items() if query.shows_costs(COSTS)}
+    assert looks == {"rates_explain", "rates_simulate", "rates_history", "config_history", "config_findings"}
+    assert not any(query.shows_costs(FINANCE) for query in QUERIES.values())
+
+
 def test_status_is_health_for_most(site: Settings) -> None:
     (health,), (whole,) = (ask(site, viewer, "status").rows for viewer in (STRANGER, FINANCE))
     assert health.keys() == {"now", "witnesses"}

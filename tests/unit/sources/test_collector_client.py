@@ -17,6 +17,7 @@ import pytest
 
 from slurm_gpucost.domain.errors import GpucostError, NotAllowed, SourceError, TooSlow, UsageError
 from slurm_gpucost.sources import collector_client as client
+from slurm_gpucost.sources.collector_endpoint import answers, endpoint
 from tests.unit.collector_server import Response, serving
 
 
@@ -29,7 +30,7 @@ def page(rows: list[Any], cursor: str | None = None, **more: Any) -> Response:
 
 
 def ask(url: str, **params: Any) -> client.Reply:
-    return client.ask(client.endpoint(url, "--collector"), "jobs", params, nobody)
+    return client.ask(endpoint(url, "--collector"), "jobs", params, nobody)
 
 
 def replies(*given: Response) -> Callable[[str, dict[str, Any], dict[str, str]], Response]:
@@ -48,7 +49,7 @@ def test_what_is_asked_and_who_asks() -> None:
         return {"X-Who": f"{method} {path} {len(body)}"}
 
     with serving(respond) as url:
-        reply = client.ask(client.endpoint(f"{url}/before/", "x"), "jobs", {"users": ["é\ud800"]}, who)
+        reply = client.ask(endpoint(f"{url}/before/", "x"), "jobs", {"users": ["é\ud800"]}, who)
         assert (reply.head, len(seen)) == ({"now": 1}, 1), "a page comes when it is wanted"
         assert list(reply.rows) == [{"n": 1}, {"n": 2}]
     first = {"params": {"users": ["é\ud800"]}, "limit": client.PAGE_ROWS}
@@ -203,12 +204,12 @@ def test_nobody_there(tmp_path: Path) -> None:
         ask(f"http://127.0.0.1:{port}")
     with pytest.raises(SourceError, match=r"cannot be asked .No such file or directory"):
         ask(f"unix:{tmp_path}/none.sock")
-    assert not client.answers(tmp_path / "none.sock")
+    assert not answers(tmp_path / "none.sock")
     (tmp_path / "plain").touch()
-    assert not client.answers(tmp_path / "plain")
+    assert not answers(tmp_path / "plain")
     with serving(replies(), tmp_path / "c.sock"):
-        assert client.answers(tmp_path / "c.sock")
-    assert not client.answers(tmp_path / "c.sock"), "a socket that was left behind"
+        assert answers(tmp_path / "c.sock")
+    assert not answers(tmp_path / "c.sock"), "a socket that was left behind"
 
 
 def test_tls_is_checked_against_the_ca_that_is_named(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_tls_is_checked_against_the_ca_that_is_named(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     with serving(lambda *_: page([{"a": 1}], head={}), tls=context) as url:
-        at = client.endpoint(url.replace("http:", "https:").replace("127.0.0.1", "localhost"), "x")
+        at = endpoint(url.replace("http:", "https:").replace("127.0.0.1", "localhost"), "x")
         assert list(client.ask(at, "jobs", {}, nobody, cert).rows) == [{"a": 1}]
         with pytest.raises(SourceError, match=r"certificate is not trusted .* name its CA as ca_file"):
             client.ask(at, "jobs", {}, nobody)
@@ -246,4 +247,4 @@ def test_tls_is_checked_against_the_ca_that_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_where_a_secret_may_go(url: str, private: bool) -> None:
-    assert client.endpoint(url, "x").private is private
+    assert endpoint(url, "x").private is private
