@@ -25,7 +25,7 @@ from slurm_gpucost.collector.workers import Workers
 from slurm_gpucost.domain.errors import Unidentified
 from slurm_gpucost.services.callers import Caller
 from slurm_gpucost.services.named import QUERIES, Query, allow
-from slurm_gpucost.services.named.model import COSTS, FLAG, INTEGER, TEXTS
+from slurm_gpucost.services.named.model import FLAG, INTEGER, TEXTS
 from slurm_gpucost.services.named.params import checked
 
 _PIECE = 1 << 16
@@ -133,7 +133,7 @@ class Queries:
         viewer = await self._people.viewer(caller)
         allow(query, viewer)
         params = checked(query, wanted.params)
-        if query.rights == COSTS:
+        if query.shows_costs(viewer):
             await self._people.looked(caller, query.name, wanted.params)
         answer = Answer(caller, query.name, wanted.rows)
         try:
