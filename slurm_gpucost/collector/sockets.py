@@ -31,7 +31,7 @@ def where(listen: str) -> tuple[str, int]:
 
 
 def tcp(listen: str) -> list[socket.socket]:
-    """A listening socket for each address of the host. Raises ConfigError."""
+    """A listening socket for each address of the host. Raises ConfigError, and GpucostError where it is taken."""
     host, port = where(listen)
     found: list[socket.socket] = []
     try:
@@ -42,7 +42,7 @@ def tcp(listen: str) -> list[socket.socket]:
     except OSError as error:
         for one in found:
             one.close()
-        raise ConfigError(f"collector.listen: {listen}: cannot be listened on ({error.strerror or error})") from None
+        raise GpucostError(f"collector.listen: {listen}: cannot be listened on ({error.strerror or error})") from None
     return found
 
 
@@ -62,7 +62,7 @@ class Unix(NamedTuple):
 
 
 def unix(path: Path) -> Unix:
-    """A listening Unix socket that all may connect to. Raises ConfigError.
+    """A listening Unix socket that all may connect to. Raises ConfigError, and GpucostError where it is taken.
 
     Only a dead socket of ours is replaced, in a directory where nobody else may put anything.
     """
@@ -83,7 +83,8 @@ def _check_directory(directory: Path) -> None:
         raise ConfigError(f"collector.socket: {directory}: is not there; make it (mode 0755)") from None
     if not stat.S_ISDIR(told.st_mode):
         raise ConfigError(f"collector.socket: {directory}: is no directory")
-    if told.st_uid not in (0, os.geteuid()) or told.st_mode & 0o022:
+    others = 0o002 if told.st_gid == os.getegid() else 0o022
+    if told.st_uid not in (0, os.geteuid()) or told.st_mode & others:
         raise ConfigError(
             f"collector.socket: {directory}: must be root's or the service's own, and writable by nobody else"
         )
@@ -97,7 +98,7 @@ def _check_place(path: Path) -> None:
     if not stat.S_ISSOCK(told.st_mode) or told.st_uid not in (0, os.geteuid()):
         raise ConfigError(f"collector.socket: {path}: is something else than a socket of ours; move it away")
     if _answers(path):
-        raise ConfigError(f"collector.socket: {path}: somebody listens there; does another gpucostd collector run?")
+        raise GpucostError(f"collector.socket: {path}: somebody listens there; does another gpucostd collector run?")
 
 
 def _answers(path: Path) -> bool:

@@ -5,6 +5,7 @@ What comes of a question is written into a file that has no name, line by line: 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -68,7 +69,8 @@ def main(connection: Connection, settings: Settings, ledger: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the answer under way is finished; the pipe's end is the end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _overrun)
-    os.nice(NICE)
+    with contextlib.suppress(OSError):  # a service's filter may forbid it
+        os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)

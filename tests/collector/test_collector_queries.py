@@ -273,7 +273,7 @@ def test_only_a_dead_socket_is_replaced(own: Service) -> None:
     own.start()
     assert own.socket.stat().st_mode & 0o777 == 0o666
     first = own.process
-    assert own.launch().wait(20) == 2
+    assert own.launch().wait(20) == 1, "a start that may go well later"
     assert own.log.strip().splitlines()[-1].startswith("gpucostd: collector.")
     own.process = first
     assert own.is_ready()
