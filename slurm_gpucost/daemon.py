@@ -77,6 +77,18 @@ def node(settings: NodeSettings, stop: threading.Event) -> None:
     log.info("ended")
 
 
+def collect(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
+    """Be the collector until ``stop`` is set. Raises GpucostError where its extra is not installed."""
+    try:
+        from slurm_gpucost.collector import main as collector
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise GpucostError(
+            f"the collector needs the Python package {package}: pip install 'slurm-gpucost[collector]'"
+        ) from None
+    collector.run(settings, ledger_path, stop)
+
+
 def _note_costs(settings: Settings, ledger: Ledger) -> None:
     """What nobody noted with `gpucost config record`. A full disk must not keep the daemon from its events."""
     from slurm_gpucost.services.recorded import record
@@ -104,6 +116,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = commands.add_parser("node", help="a GPU node: events and driver into its journal, and to the collector")
     command.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
     command.set_defaults(work=_node)
+    command = commands.add_parser(
+        "collector", help="the ledger's host: takes batches of nodes, answers people"
+    )
+    command.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
+    command.add_argument("--ledger", metavar="FILE", help="default: GPUCOST_LEDGER, else the config's [ledger] path")
+    command.set_defaults(work=_collector)
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     stop = threading.Event()
@@ -123,7 +141,18 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
     from slurm_gpucost.settings.load import load
 
     settings = load(find(options.config))
-    run(settings, Path(options.ledger or os.environ.get("GPUCOST_LEDGER") or settings.ledger), stop)
+    run(settings, _ledger(options, settings), stop)
+
+
+def _collector(options: argparse.Namespace, stop: threading.Event) -> None:
+    from slurm_gpucost.settings.load import load
+
+    settings = load(find(options.config))
+    collect(settings, _ledger(options, settings), stop)
+
+
+def _ledger(options: argparse.Namespace, settings: Settings) -> Path:
+    return Path(options.ledger or os.environ.get("GPUCOST_LEDGER") or settings.ledger)
 
 
 def _node(options: argparse.Namespace, stop: threading.Event) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+
+from slurm_gpucost.sources import command
 
 Take = Callable[[], object]
 """Takes an answer in."""
 
 
 class Background:
-    """``failed`` is called with the name and the error of what failed, among the answers."""
+    """``failed`` is called with the name and the error of what failed, among the answers.
 
-    def __init__(self, failed: Callable[[str, Exception], None]) -> None:
+    ``environment``: variables that the commands run in its threads have beside this process's own.
+    """
+
+    def __init__(self, failed: Callable[[str, Exception], None], environment: Mapping[str, str] | None = None) -> None:
         self._failed = failed
+        self._environment = environment or {}
         self._done: queue.SimpleQueue[Take] = queue.SimpleQueue()
         self._busy: set[str] = set()
 
@@ -28,7 +34,8 @@ class Background:
 
         def run() -> None:
             try:
-                work()
+                with command.environment(self._environment):
+                    work()
             except Exception as error:  # whatever it is, the daemon goes on and says it
                 self.hand_over(partial(self._failed, name, error))
             self.hand_over(partial(self._busy.discard, name))

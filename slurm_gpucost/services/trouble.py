@@ -13,9 +13,10 @@ _COMMAND = re.compile("`[^`]*`")
 
 
 class Trouble:
-    """What was said last of each thing that can fail."""
+    """What was said last of each thing that can fail; ``of`` stands behind its name, where there are several."""
 
-    def __init__(self) -> None:
+    def __init__(self, of: str = "") -> None:
+        self._of = of
         self._said: dict[str, str] = {}
 
     def say(self, what: str, message: str) -> None:
@@ -24,9 +25,9 @@ class Trouble:
         if self._said.get(what, "") != gist:
             self._said[what] = gist
             if message:
-                log.warning("%s: %s", what, message)
+                log.warning("%s%s: %s", what, self._of, message)
             else:
-                log.info("%s: works again", what)
+                log.info("%s%s: works again", what, self._of)
 
     def attempt(self, what: str, work: Callable[[], object]) -> None:
         """Do the work. Whatever it raises is said, and the daemon goes on."""

@@ -17,6 +17,7 @@ from slurm_gpucost.settings.accounts import accounts_of, classes_of
 from slurm_gpucost.settings.billing import BILLING, billing_of
 from slurm_gpucost.settings.blocked import BLOCKED, blocking_of, two_skus
 from slurm_gpucost.settings.catalogue import POOL, SECTIONS, SKU, TOP
+from slurm_gpucost.settings.clusters import clusters_of
 from slurm_gpucost.settings.collector import Collector, collector_of
 from slurm_gpucost.settings.cost_tables import devices_of
 from slurm_gpucost.settings.costs import costs_of
@@ -29,7 +30,7 @@ from slurm_gpucost.settings.portal import PORTAL
 from slurm_gpucost.settings.reader import ConfigReader, read_toml
 from slurm_gpucost.settings.tres import beside_tres, tres_of
 
-TABLES = tuple("billing rules outages reservations free classes accounts accounts_import pools".split())
+TABLES = tuple("billing rules outages reservations free classes accounts accounts_import clusters pools".split())
 """Beside the sections: tables that are read by modules of their own."""
 
 
@@ -130,6 +131,7 @@ class _Reader(ConfigReader):
         classes = classes_of(self, data)
         accounts = tuple(accounts_of(self, data, classes, zone))
         portal = self.read(self.table(data.get("accounts_import", {}), "accounts_import"), PORTAL, "accounts_import.")
+        clusters = clusters_of(self, data, top.get("cluster"))
         if self.faults:
             raise ConfigError(*self.faults)
         accounting, controller, nvml = parts["accounting"], parts["controller"], parts["nvml"]
@@ -160,6 +162,7 @@ class _Reader(ConfigReader):
             collector=collector_of(parts["collector"]),
             access=access_of(parts["access"]),
             pause_minutes=parts["node"]["pause_minutes"],
+            clusters=clusters,
             pools=pools,
             billing=billing,
             free=free,

@@ -160,6 +160,19 @@ class Allotment:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """One of several that a collector asks; of its commands None is that of the whole config."""
+
+    name: str
+    sacct: str | None
+    sacctmgr: str | None
+    scontrol: str | None
+    squeue: str | None
+    slurm_conf: Path | None
+    """By which these commands find it; None: their own default."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole config."""
 
@@ -196,6 +209,8 @@ class Settings:
     accounts: tuple[Told, ...]
     portal: Mapping[str, str]
     """What an allocation portal calls the account and its facts."""
+    clusters: tuple[Cluster, ...] = ()
+    """Those that the collector asks; empty: the config's own."""
 
     def pools_naming(self, cluster: str, node: str, at_ms: int) -> frozenset[str] | None:
         """The pools that name a node at a moment; None: no pool names any, or nobody knows the node."""

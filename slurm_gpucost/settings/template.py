@@ -30,6 +30,7 @@ from slurm_gpucost.settings.catalogue import (
     TOP,
     YEARLY_COSTS_TEXT,
 )
+from slurm_gpucost.settings.clusters import CLUSTERS
 from slurm_gpucost.settings.energy import EMISSION, POOL_ENERGY, SKU_ENERGY
 from slurm_gpucost.settings.free import FREE
 from slurm_gpucost.settings.kinds import Setting
@@ -153,7 +154,12 @@ def reference() -> str:
     tables = [("Top of the file", TOP), *((f"[{name}]", settings) for name, settings in SECTIONS.items())]
     tables += [("[billing]", BILLING), ("[[rules]]", RULE), ("[[outages]]", OUTAGE)]
     tables += [("[[reservations]]", RESERVATION), ("[[free]]", FREE)]
-    tables += [("[classes.NAME]", CLASS), ("[[accounts]]", ACCOUNT), ("[accounts_import]", PORTAL)]
+    tables += [
+        ("[classes.NAME]", CLASS),
+        ("[[accounts]]", ACCOUNT),
+        ("[accounts_import]", PORTAL),
+        ("[[clusters]]", CLUSTERS),
+    ]
     tables += [
         ("[pools.NAME]", (*POOL, *POOL_NODES, *POOL_ENERGY)),
         ("[pools.NAME.skus.SKU]", (*SKU, *SKU_ENERGY, *BLOCKED)),

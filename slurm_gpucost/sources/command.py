@@ -5,12 +5,25 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from slurm_gpucost.domain.errors import SourceError, TooLarge, TooSlow
 
 _TOO_LARGE = ("too large", "too wide")
 """What sacct says of a reply above slurmdbd's bound, and of a window above MaxQueryTimeRange (22.05, 24.11)."""
+_CLUSTER: ContextVar[Mapping[str, str]] = ContextVar("of the cluster that is asked", default={})  # noqa: B039, never written to
+
+
+@contextmanager
+def environment(of_cluster: Mapping[str, str]) -> Iterator[None]:
+    """Commands of this thread have these variables, too, as long as the block lasts."""
+    token = _CLUSTER.set(of_cluster)
+    try:
+        yield
+    finally:
+        _CLUSTER.reset(token)
 
 
 def run(command: Sequence[str], timeout_seconds: float, env: Mapping[str, str] | None = None) -> str:
@@ -22,7 +35,7 @@ def run(command: Sequence[str], timeout_seconds: float, env: Mapping[str, str] |
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_seconds,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **_CLUSTER.get(), **(env or {})},
             check=False,
         )
     except FileNotFoundError:

@@ -1,0 +1,99 @@
+"""What the ledger's host does beside taking batches in: asks Slurm, of each cluster once, and projects what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from slurm_gpucost.ledger.projector import pending
+from slurm_gpucost.ledger.store import Ledger
+from slurm_gpucost.services import collect
+from slurm_gpucost.services.background import Background
+from slurm_gpucost.services.questions import Questions
+from slurm_gpucost.services.trouble import Trouble, told
+from slurm_gpucost.settings import Settings
+from slurm_gpucost.settings.clusters import COMMANDS
+
+PROJECT_MS = 5_000
+"""How often, at most, attempts and leases are made of what nodes and Slurm told."""
+
+
+class Engine:
+    """All methods are of the thread that writes; ``clock`` gives ms UTC."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, clock: Callable[[], int]) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._clock = clock
+        self._asked = [_Asked(one, environment, ledger, clock) for one, environment in _of_clusters(settings)]
+        self._trouble = Trouble()
+        self._project_at_ms = 0
+
+    def step(self) -> None:
+        """One round: replies in, questions out, projection. Trouble is said once and tried again."""
+        for one in self._asked:
+            if one.step():
+                self._project_at_ms = 0
+        try:
+            self._project()
+            self._trouble.say("projection", "")
+        except Exception as error:  # whatever it is, the collector goes on and says it
+            self._trouble.say("projection", told(error))
+
+    def _project(self) -> None:
+        """A batch a round, so that what nodes send does not wait for it."""
+        now = self._clock()
+        if now < self._project_at_ms <= now + PROJECT_MS or not pending(self._ledger.connection):
+            return
+        collect.project(self._ledger, self._settings, batches=1)
+        self._project_at_ms = 0 if pending(self._ledger.connection) else now + PROJECT_MS
+
+
+class _Asked:
+    """One cluster."""
+
+    def __init__(
+        self, settings: Settings, environment: dict[str, str], ledger: Ledger, clock: Callable[[], int]
+    ) -> None:
+        self._trouble = Trouble(f" of {settings.cluster}" if settings.clusters else "")
+        self._background = Background(self._failed, environment)
+        self._questions = Questions(settings, ledger, clock, self._background, self._trouble)
+
+    def step(self) -> bool:
+        """Whether something came."""
+        came = False
+        for name, work in (("replies", self._replies), ("questions", self._ask)):
+            try:
+                came |= work()
+                self._trouble.say(name, "")
+            except Exception as error:  # whatever it is, the collector goes on and says it
+                self._trouble.say(name, told(error))
+        return came
+
+    def _replies(self) -> bool:
+        """One reply may fail: the others are taken in the next round."""
+        came = False
+        for take in self._background.answers():
+            take()
+            came = True
+        return came
+
+    def _ask(self) -> bool:
+        self._questions.ask_due()
+        return False
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self._trouble.say(name, told(error))
+        self._questions.failed(name, error)
+
+
+def _of_clusters(settings: Settings) -> list[tuple[Settings, dict[str, str]]]:
+    """The settings that each cluster is asked by, and the variables of its commands."""
+    if not settings.clusters:
+        return [(settings, {})]
+    found = []
+    for one in settings.clusters:
+        own = {name: command for name in COMMANDS if (command := getattr(one, name)) is not None}
+        environment = {"SLURM_CONF": str(one.slurm_conf)} if one.slurm_conf else {}
+        found.append((replace(settings, cluster=one.name, **own), environment))
+    return found

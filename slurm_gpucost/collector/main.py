@@ -1,0 +1,98 @@
+"""``gpucostd collector``: puts the parts together, and takes them apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from slurm_gpucost import __version__
+from slurm_gpucost.collector import sockets
+from slurm_gpucost.collector.app import made
+from slurm_gpucost.collector.batches import Batches
+from slurm_gpucost.collector.engine import Engine
+from slurm_gpucost.collector.figures import Figures
+from slurm_gpucost.collector.limits import REQUEST_SECONDS
+from slurm_gpucost.collector.numbers import Numbers
+from slurm_gpucost.collector.queries import Queries
+from slurm_gpucost.collector.reader import Reader
+from slurm_gpucost.collector.server import serve, tls
+from slurm_gpucost.collector.wiring import LedgerPeople
+from slurm_gpucost.collector.workers import Workers
+from slurm_gpucost.collector.writer import Writer
+from slurm_gpucost.domain.errors import GpucostError
+from slurm_gpucost.ledger.projector import bring_up_to_date
+from slurm_gpucost.ledger.store import Ledger, open_ledger
+from slurm_gpucost.services.recorded import record
+from slurm_gpucost.settings import Settings
+from slurm_gpucost.sources.identity import identity
+
+log = logging.getLogger("gpucostd")
+
+
+def now_ms() -> int:
+    """Wall time, ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
+    """Serve until ``stop`` is set. Raises GpucostError where it cannot begin, or the thread that writes has ended."""
+    own = settings.collector
+    with contextlib.ExitStack() as stack:
+        sockets.many_files()
+        words = tls(own.tls_cert, own.tls_key)
+        unix = sockets.unix(own.socket)
+        stack.callback(unix.remove)
+        tcp = sockets.tcp(own.listen)
+        for one in tcp:
+            stack.callback(one.close)
+        ledger = stack.enter_context(open_ledger(ledger_path))
+        bring_up_to_date(ledger, settings.shards, batches=1)
+        _note_costs(settings, ledger)
+        numbers, reader = Numbers(), Reader(ledger_path)
+        engine = Engine(settings, ledger, now_ms)
+        writer = Writer(ledger, now_ms, own.silent_seconds, numbers, engine.step)
+        workers = Workers(settings, ledger_path, own.query_processes)
+        people = LedgerPeople(settings, reader, writer, now_ms)
+        batches = Batches(reader, writer, numbers)
+        queries = Queries(people, workers, numbers, now_ms, own.query_seconds, own.query_processes)
+        figures = Figures(
+            settings, reader, writer, numbers, now_ms, lambda: (queries.turns.waiting, queries.answers.size)
+        )
+        closing: tuple[Callable[[], None], ...] = (
+            reader.close,
+            people.close,
+            batches.close,
+            queries.close,
+            workers.close,
+            writer.stop,
+        )
+        for close in closing:
+            stack.callback(close)
+        workers.start()
+        writer.start()
+        app = made(batches, queries, figures, writer, reader)
+        log.info("gpucostd %s: ledger %s, listens on %s and %s", __version__, ledger_path, own.listen, own.socket)
+        listening = [(tcp, words), ([unix.listening], {})]
+        asyncio.run(
+            serve(app, listening, lambda: stop.is_set() or not writer.alive, REQUEST_SECONDS + 2 * own.query_seconds)
+        )
+        if not writer.alive:
+            raise GpucostError("the thread that writes has ended; the log says why")
+    log.info("ended")
+
+
+def _note_costs(settings: Settings, ledger: Ledger) -> None:
+    """What nobody noted with `gpucost config record`. A full disk must not keep the collector from starting."""
+    try:
+        with ledger.transaction() as db:
+            changed = record(db, settings, identity(), "found when gpucostd started", now_ms())
+    except GpucostError as error:
+        log.warning("the config's costs could not be noted: %s", error)
+    else:
+        if changed:
+            log.info("the config's costs are others than were noted last: `gpucost config history` shows them")
