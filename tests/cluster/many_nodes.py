@@ -2,7 +2,8 @@
 
 The collector runs as the user ``gpucost``, a Slurm operator. Beside alice, bob and carol of every cluster: carol is
 coordinator of ``science`` (physics and biology are below it), dave of the config's finance, olga a Slurm operator.
-While jobs run, a node's daemon and the collector are killed; the collector stays away for some seconds.
+While jobs run, a node's daemon and the collector are killed; the collector stays away for some seconds. Then n1, which
+has no disk, loses its power under two jobs: spool and journal are gone, and its new journal is accepted by hand.
 """
 
 from __future__ import annotations
@@ -110,6 +111,53 @@ class ManyNodes(Site):
 
     def play(self) -> None:
         self.ran = workload.submit(self.cluster, self._trouble)
+        self._power_cut()
+
+    def _power_cut(self) -> None:
+        """One job has run for some seconds then, the other for less than one."""
+        cluster, where = self.cluster, "--nodelist=n1"
+        self.cut = [cluster.sbatch(workload.batch("saw batch 25"), "alice", "--gres=gpu:1", where)]
+        cluster.wait_state(self.cut[0], "RUNNING")
+        time.sleep(5)
+        self.lost_journal = self.ask("SELECT id FROM journal", node="n1")
+        self.cut.append(cluster.sbatch(workload.batch("saw batch 25"), "bob", "--gres=gpu:2", where))
+        cluster.wait_state(self.cut[1], "RUNNING")
+        steps = "|".join(map(str, self.cut))
+        slurmd = cluster.read("/run/slurmd-n1.pid").strip()
+        cluster.run(
+            f"victims=$(pgrep -f '^slurmstepd: \\[({steps})\\.'); "
+            'for v in $victims; do victims="$victims $(pgrep -P $v)"; done; '
+            f"kill -KILL {slurmd} {self.nodes['n1']} $victims; rm -rf /run/gpucost/* /var/lib/gpucost/*",
+            check=False,
+            node="n1",
+        )
+        cluster.scontrol("update", "nodename=n1", "state=down", "reason=power")
+        cluster.run(["slurmd", "-N", "n1"], node="n1")
+        self.start_node("n1")
+        cluster.scontrol("update", "nodename=n1", "state=resume", check=False)
+
+        def waits() -> bool:
+            return self.ask("SELECT state FROM node_journal WHERE node = 'n1' ORDER BY first_heard_ms")[-1:] == [
+                ["waiting"]
+            ]
+
+        cluster.until(waits, "the new journal to wait", 30)
+        self.as_service("node", "enroll", "n1", "--accept")
+        cluster.wait(self.cut)
+
+    def ask(self, query: str, node: str = "") -> list[list[str]]:
+        """Rows of the ledger, or of a node's journal."""
+        words = [
+            "sqlite3",
+            "-readonly",
+            "-separator",
+            "\t",
+            "-cmd",
+            ".timeout 5000",
+            JOURNAL if node else LEDGER,
+            query,
+        ]
+        return [line.split("\t") for line in self.cluster.run(words, node=node).stdout.splitlines()]
 
     def _trouble(self) -> None:
         """kill -9 while jobs run: of the collector, and of a node's daemon, which comes back before it."""
@@ -135,8 +183,8 @@ class ManyNodes(Site):
 
     def held(self, node: str) -> int:
         """Up to which the ledger has it."""
-        ask = f"SELECT max(held) FROM node_journal WHERE node = '{node}' AND state = 'taken'"
-        return int(self.cluster.run(["sqlite3", "-readonly", "-cmd", ".timeout 5000", LEDGER, ask]).stdout or -1)
+        ask = f"SELECT coalesce(max(held), -1) FROM node_journal WHERE node = '{node}' AND state = 'taken'"
+        return int(self.ask(ask)[0][0])
 
     def _end_daemons(self) -> None:
         """The collector stays, for the tests ask it."""

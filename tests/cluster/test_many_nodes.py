@@ -18,7 +18,7 @@ from tests.cluster.compare import (
     assert_quantities,
     assert_times_and_owners,
 )
-from tests.cluster.many_nodes import JOURNAL, SOCKET, URL, ManyNodes, uuid
+from tests.cluster.many_nodes import SOCKET, URL, ManyNodes, uuid
 from tests.cluster.scenario import LEDGER, MAIN
 
 pytestmark = pytest.mark.cluster
@@ -33,11 +33,6 @@ def many(suite: str) -> Iterator[ManyNodes]:
         yield played
 
 
-def rows(many: ManyNodes, ledger: str, ask: str, node: str = "") -> list[list[str]]:
-    words = ["sqlite3", "-readonly", "-separator", "\t", "-cmd", ".timeout 5000", ledger, ask]
-    return [line.split("\t") for line in many.cluster.run(words, node=node).stdout.splitlines()]
-
-
 def test_the_ledger_equals_sacct_to_the_second(many: ManyNodes) -> None:
     assert_times_and_owners(many)
     assert_quantities(many)
@@ -50,10 +45,14 @@ def test_devices_are_those_that_the_jobs_saw(many: ManyNodes) -> None:
 
 
 def test_every_event_of_every_node_is_in_the_ledger_once(many: ManyNodes) -> None:
+    """What n1 had before its power went is in the ledger alone."""
     ask = "SELECT job_id, hook, node, hex(digest), at_ms FROM hook_event ORDER BY 1, 2, 3, 4"
-    there = [row for node in NODES for row in rows(many, JOURNAL, ask, node)]
-    assert sorted(rows(many, LEDGER, ask)) == sorted(there)
-    hooks = Counter((row[0], row[1], row[2]) for row in there)
+    there = [row for node in NODES for row in many.ask(ask, node)]
+    held = many.ask(ask)
+    assert {*map(tuple, there)} <= {*map(tuple, held)}
+    before = [row for row in held if row not in there]
+    assert before and {row[2] for row in before} == {"n1"}
+    hooks = Counter((row[0], row[1], row[2]) for row in held)
     assert len(hooks) > 40
     for node in NODES:
         left = [path.name for path in many.cluster.path("/run/gpucost/spool", node).iterdir()]
@@ -62,9 +61,28 @@ def test_every_event_of_every_node_is_in_the_ledger_once(many: ManyNodes) -> Non
 
 def test_windows_are_those_of_the_nodes(many: ManyNodes) -> None:
     ask = "SELECT device, start_ms, end_ms, observed_ms, energy_mj FROM usage_window ORDER BY 1, 2"
-    there = [row for node in NODES for row in rows(many, JOURNAL, ask, node)]
-    assert sorted(rows(many, LEDGER, ask)) == sorted(there)
+    there = [tuple(row) for node in NODES for row in many.ask(ask, node)]
+    held = {*map(tuple, many.ask(ask))}
+    assert {*there} <= held
+    assert {row[0] for row in held - {*there}} == {uuid("n1", i) for i in range(4)}, "of before the power went"
     assert {row[0] for row in there} == {uuid(node, i) for node in NODES for i in range(4)}
+
+
+def test_a_power_cut_costs_no_lease(many: ManyNodes) -> None:
+    """Times are restored from the accounting, devices from what had been sent or from the controller's rows."""
+    states = {(row["JobIDRaw"], row["State"].split()[0]) for row in many.rows}
+    assert {(str(job), "NODE_FAIL") for job in many.cut} <= states
+    named = {
+        (attempt["job_id"], attempt["state"]): {lease["device"] for lease in attempt["leases"]}
+        for attempt in many.jobs()
+        if int(attempt["job_id"]) in many.cut and attempt["leases"]
+    }
+    cut = {job: devices for (job, state), devices in named.items() if state.startswith("NODE_FAIL")}
+    assert len(cut[str(many.cut[0])]) == 1 and None not in cut[str(many.cut[0])]
+    unnamed = sum(None in devices for devices in cut.values())
+    assert unnamed <= 1, "the job that had run for less than a second may be known by its node alone"
+    state = dict(map(tuple, many.ask("SELECT journal, state FROM node_journal WHERE node = 'n1'")))  # type: ignore[arg-type]
+    assert state[many.lost_journal[0][0]] == "retired"
 
 
 def test_leases_name_the_devices_by_uuid(many: ManyNodes) -> None:
@@ -160,7 +178,7 @@ def test_munge_from_another_host(many: ManyNodes) -> None:
 
 def test_nobody_writes_as_a_node(many: ManyNodes) -> None:
     """Neither with a wrong token, nor with none, nor a user over the socket."""
-    before = rows(many, LEDGER, "SELECT count(*) FROM hook_event")
+    before = many.ask("SELECT count(*) FROM hook_event")
     curl = (
         "import http.client, socket, sys\n"
         f"for auth in ({{}}, {{'Authorization': 'Bearer nonsense'}}):\n"
@@ -172,7 +190,7 @@ def test_nobody_writes_as_a_node(many: ManyNodes) -> None:
     )
     done = many.cluster.run(["python3", "-c", curl], user="mallory", cwd="/")
     assert done.stdout.split() == ["401", "401", "401"]
-    assert rows(many, LEDGER, "SELECT count(*) FROM hook_event") == before
+    assert many.ask("SELECT count(*) FROM hook_event") == before
 
 
 def test_the_nodes_are_listed(many: ManyNodes) -> None:
