@@ -81,7 +81,7 @@ def test_a_power_cut_costs_no_lease(many: ManyNodes) -> None:
     assert len(cut[str(many.cut[0])]) == 1 and None not in cut[str(many.cut[0])]
     unnamed = sum(None in devices for devices in cut.values())
     assert unnamed <= 1, "the job that had run for less than a second may be known by its node alone"
-    state = {journal: said for journal, said in many.ask("SELECT journal, state FROM node_journal WHERE node = 'n1'")}
+    state = {row[0]: row[1] for row in many.ask("SELECT journal, state FROM node_journal WHERE node = 'n1'")}
     assert state[many.lost_journal[0][0]] == "retired"
 
 

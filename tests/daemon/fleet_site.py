@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import date
 from decimal import Decimal
@@ -72,11 +74,22 @@ class FleetNode:
 
 
 class FleetSite:
-    """``via`` is the port by which nodes reach the collector, which listens on ``port``."""
+    """``via`` is the port by which nodes reach the collector, which listens on ``port``.
 
-    def __init__(self, top: Path, names: list[str], port: int, via: int) -> None:
-        self.top, self.port = top, port
-        self.ledger, self.socket, self.config = top / "ledger.db", top / "socket", top / "gpucost.toml"
+    ``prefix``: words before whatever opens the ledger, where it lies in another mount namespace.
+    """
+
+    def __init__(
+        self,
+        top: Path,
+        names: list[str],
+        port: int,
+        via: int,
+        ledger: Path | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        self.top, self.port, self.prefix = top, port, list(prefix)
+        self.ledger, self.socket, self.config = ledger or top / "ledger.db", top / "socket", top / "gpucost.toml"
         text = template(
             timezone="UTC", currency="EUR", cluster="alpha", gpus=[("a100", 8, Decimal(1))],
             purchase_date=date(2026, 1, 1), ledger=self.ledger, spool=top / "no-spool",
@@ -92,7 +105,7 @@ class FleetSite:
 
     def gpucost(self, *words: str) -> str:
         """What a command prints with --json, over the ledger's file."""
-        command = [sys.executable, "-m", "slurm_gpucost.cli", *words, "--config", str(self.config)]
+        command = [*self.prefix, sys.executable, "-m", "slurm_gpucost.cli", *words, "--config", str(self.config)]
         command += ["--ledger", str(self.ledger), "--json"]
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
@@ -102,10 +115,17 @@ class FleetSite:
     def start_collector(self) -> None:
         """Start it; it may take a second until it answers."""
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        self.collector = _daemon("collector", self.config, self.top / "log", env)
+        self.collector = _daemon("collector", self.config, self.top / "log", env, self.prefix)
 
     def ask(self, query: str, ledger: Path | None = None) -> list[tuple[Any, ...]]:
         """Rows of the ledger, or of a journal."""
+        if ledger is None and self.prefix:
+            read = (
+                "import sqlite3, sys; print(sqlite3.connect(sys.argv[1], timeout=30).execute(sys.argv[2]).fetchall())"
+            )
+            words = [*self.prefix, sys.executable, "-c", read, str(self.ledger), query]
+            rows: list[tuple[Any, ...]] = ast.literal_eval(subprocess.check_output(words, text=True))
+            return rows
         with closing(sqlite3.connect(ledger or self.ledger, timeout=30)) as connection:
             return connection.execute(query).fetchall()
 
@@ -148,9 +168,11 @@ class FleetSite:
                 process.wait()
 
 
-def _daemon(command: str, config: Path, log: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+def _daemon(
+    command: str, config: Path, log: Path, env: dict[str, str], prefix: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
-        words = [sys.executable, "-m", "slurm_gpucost.daemon", command, "--config", str(config)]
+        words = [*prefix, sys.executable, "-m", "slurm_gpucost.daemon", command, "--config", str(config)]
         return subprocess.Popen(words, cwd=REPOSITORY, stdout=out, stderr=out, env=env)
 
 
