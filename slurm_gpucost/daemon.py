@@ -116,9 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = commands.add_parser("node", help="a GPU node: events and driver into its journal, and to the collector")
     command.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
     command.set_defaults(work=_node)
-    command = commands.add_parser(
-        "collector", help="the ledger's host: takes batches of nodes, answers people"
-    )
+    command = commands.add_parser("collector", help="the ledger's host: takes batches of nodes, answers people")
     command.add_argument("--config", metavar="FILE", help="default: GPUCOST_CONFIG, else /etc/gpucost/gpucost.toml")
     command.add_argument("--ledger", metavar="FILE", help="default: GPUCOST_LEDGER, else the config's [ledger] path")
     command.set_defaults(work=_collector)

@@ -12,6 +12,8 @@ read -r pid rest </proc/self/stat
 printf '%s\n' "$pid" >"$top/pid"
 more=$(cat "$top/slurm.conf" 2>/dev/null || :)
 more_gres=$(cat "$top/gres.conf" 2>/dev/null || :)
+apart=no
+[ ! -e "$top/apart" ] || apart=yes
 mount -t tmpfs -o size=4g tmpfs "$top"
 mkdir "$top/upper" "$top/work" "$top/root"
 mount -t overlay -o "lowerdir=$rootfs,upperdir=$top/upper,workdir=$top/work" overlay "$top/root" 2>/dev/null ||
@@ -66,4 +68,4 @@ END
 done
 printf '%s\n' "$more" >>"$root/etc/slurm/slurm.conf"
 printf '%s\n' "$more_gres" >>"$root/etc/slurm/gres.conf"
-exec chroot "$root" /bin/sh ${BOOT_TRACE:+-x} /inside.sh
+exec env APART="$apart" chroot "$root" /bin/sh ${BOOT_TRACE:+-x} /inside.sh

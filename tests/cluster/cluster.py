@@ -33,14 +33,19 @@ class Cluster:
     """``with Cluster("trixie") as cluster``: boots in a few seconds, is gone without a trace afterwards.
 
     ``hooks=False`` leaves Prolog and Epilog unset. ``slurm_conf`` and ``gres_conf`` are added at the end of
-    slurm.conf and gres.conf; each line there that begins with ``NodeName=nN `` gets a slurmd.
+    slurm.conf and gres.conf; each line there that begins with ``NodeName=nN `` gets a slurmd. With ``apart`` each of
+    them has a host name and a /run/gpucost, /etc/gpucost and /var/lib/gpucost of its own; ``node`` of the methods below
+    steps into one.
     """
 
-    def __init__(self, suite: str, *, hooks: bool = True, slurm_conf: str = "", gres_conf: str = "") -> None:
+    def __init__(
+        self, suite: str, *, hooks: bool = True, slurm_conf: str = "", gres_conf: str = "", apart: bool = False
+    ) -> None:
         self.suite = suite
         self.hooks = hooks
         self.slurm_conf = slurm_conf
         self.gres_conf = gres_conf
+        self.apart = apart
         self.boot_seconds = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -60,6 +65,8 @@ class Cluster:
         self._log = self._top.with_name(self._top.name + ".log")
         (self._top / "slurm.conf").write_text(self.slurm_conf)
         (self._top / "gres.conf").write_text(self.gres_conf)
+        if self.apart:
+            (self._top / "apart").touch()
         words = [*rootfs.mountable(), "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--net"]
         words += ["--uts", "--ipc", "--fork", "--kill-child", "sh", str(HERE / "boot.sh"), str(root)]
         words += [str(rootfs.REPOSITORY), str(site), "yes" if self.hooks else "no", str(self._top)]
@@ -91,11 +98,16 @@ class Cluster:
             self._log.unlink(missing_ok=True)
             shutil.rmtree(self._top, ignore_errors=True)
 
-    def _words(self, command: str | Sequence[str], user: str, env: dict[str, str] | None, cwd: str) -> list[str]:
+    def _words(
+        self, command: str | Sequence[str], user: str, env: dict[str, str] | None, cwd: str, node: str = ""
+    ) -> list[str]:
         inner = ["sh", "-c", command] if isinstance(command, str) else list(command)
         home = "/root" if user == "root" else f"/home/{user}"
         variables = {"PATH": _PATH, "HOME": home, "USER": user, "LOGNAME": user, "LC_ALL": "C.UTF-8", **(env or {})}
         words = ["nsenter", f"--target={self._pid}", "--mount", "--pid", "--net", "--uts", "--ipc", "--root"]
+        if node:
+            machine = self.read(f"/run/machine-{node}.pid").strip()
+            words += ["/usr/bin/nsenter", f"--target={machine}", "--mount", "--uts", "--root"]
         words += ["env", "-i", f"--chdir={cwd}", *(f"{key}={value}" for key, value in variables.items())]
         if user != "root":
             words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
@@ -111,10 +123,11 @@ class Cluster:
         timeout: float = 60,
         check: bool = True,
         input: str | None = None,
+        node: str = "",
     ) -> subprocess.CompletedProcess[str]:
         """Run a command (text: by sh) inside. With ``check`` a failure raises CommandFailed with all it printed."""
         done = subprocess.run(
-            self._words(command, user, env, cwd),
+            self._words(command, user, env, cwd, node),
             input=input if input is not None else "",
             capture_output=True,
             timeout=timeout,
@@ -133,16 +146,18 @@ class Cluster:
         user: str = "root",
         env: dict[str, str] | None = None,
         cwd: str = "/scratch",
+        node: str = "",
         **options: Any,
     ) -> subprocess.Popen[Any]:
         """Start a command inside; ``options`` go to subprocess.Popen."""
-        return subprocess.Popen(self._words(command, user, env, cwd), **options)
+        return subprocess.Popen(self._words(command, user, env, cwd, node), **options)
 
-    def spawn(self, command: str, name: str) -> int:
+    def spawn(self, command: str, name: str, *, user: str = "root", node: str = "") -> int:
         """Start a command (text for sh) in the background, output to /var/log/NAME.log; its process id inside."""
+        self.run(f"touch /var/log/{name}.log && chmod 666 /var/log/{name}.log")
         quoted = shlex.quote(f"exec {command}")
-        started = self.run(f"setsid sh -c {quoted} </dev/null >>/var/log/{name}.log 2>&1 & echo $!")
-        return int(started.stdout)
+        words = f"setsid sh -c {quoted} </dev/null >>/var/log/{name}.log 2>&1 & echo $!"
+        return int(self.run(words, user=user, node=node).stdout)
 
     def kill(self, pid: int, name: str = "TERM") -> None:
         """Send a signal to a process by its id inside."""
@@ -157,17 +172,21 @@ class Cluster:
         """The command that opens a shell inside."""
         return self._words(["bash", "-i"], "root", {"TERM": "xterm"}, "/scratch")
 
-    def path(self, inside: str) -> Path:
+    def path(self, inside: str, node: str = "") -> Path:
         """Where a file of the cluster is for the host."""
-        return Path(f"/proc/{self._pid}/root") / inside.lstrip("/")
+        root = Path(f"/proc/{self._pid}/root")
+        if node:  # its process, by the id inside, is found by the cluster's own /proc
+            machine = (root / f"run/machine-{node}.pid").read_text().strip()
+            root = root / "proc" / machine / "root"
+        return root / inside.lstrip("/")
 
-    def read(self, inside: str) -> str:
+    def read(self, inside: str, node: str = "") -> str:
         """A file's text."""
-        return self.path(inside).read_text(errors="replace")
+        return self.path(inside, node).read_text(errors="replace")
 
-    def write(self, inside: str, text: str, mode: int = 0o644) -> None:
+    def write(self, inside: str, text: str, mode: int = 0o644, node: str = "") -> None:
         """Make or replace a file."""
-        path = self.path(inside)
+        path = self.path(inside, node)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(mode)

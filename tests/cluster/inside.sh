@@ -49,9 +49,22 @@ sacctmgr -i add user carol account=physics,biology defaultaccount=physics >/dev/
 case $(slurmd -V) in 'slurm-wlm 22.'*) echo CgroupPlugin=cgroup/v1 ;; *) echo CgroupPlugin=disabled ;; esac >/etc/slurm/cgroup.conf
 slurmctld -c -i
 nodes=$(sed -n 's/^NodeName=\(n[0-9]*\) .*/\1/p' /etc/slurm/slurm.conf)
+mkdir -p /run/gpucost /var/lib/gpucost
+# A node's files and host name; the process stays, so that others can step in.
+# shellcheck disable=SC2016  # the inner shell's own words
+machine='hostname "$1"
+for own in /run/gpucost /etc/gpucost /var/lib/gpucost; do mount -t tmpfs -o mode=755 tmpfs "$own"; done
+echo "$$" >"/run/machine-$1.pid"
+exec sleep 2147483647'
 for node in $nodes; do
   mkdir -p "/var/spool/slurmd/$node"
-  slurmd -N "$node"
+  if [ "$APART" = yes ]; then
+    unshare --mount --uts sh -c "$machine" sh "$node" &
+    wait_for test -s "/run/machine-$node.pid"
+    nsenter --target="$(cat "/run/machine-$node.pid")" --mount --uts --root slurmd -N "$node"
+  else
+    slurmd -N "$node"
+  fi
 done
 all_idle() { [ "$(sinfo -h -N -t idle -o %N | sort -u | wc -l)" = "$(echo "$nodes" | wc -w)" ]; }
 wait_for all_idle

@@ -33,6 +33,9 @@ FIELDS = (
 class Site:
     """Boots and plays its story on entry; ``seen`` and ``rows`` are what happened."""
 
+    configs: tuple[str, ...] = (MAIN, CONTROLLER)
+    """Of the daemons whose ledgers are waited for."""
+
     def __init__(self, cluster: Cluster, gpus: Sequence[str]) -> None:
         """``gpus`` are those of ``gpucost init``."""
         self.cluster = cluster
@@ -48,13 +51,11 @@ class Site:
     def __enter__(self) -> Self:
         self.cluster.boot()
         try:
-            self._init(MAIN, LEDGER, "--spool", "/run/gpucost/spool")
-            self._init(CONTROLLER, "/var/lib/gpucost/controller.db", "--spool", "/run/gpucost/no-hooks-here")
-            self.daemons = [self._daemon(MAIN), self._daemon(CONTROLLER)]
+            self.set_up()
             self.play()
             self.seen = workload.seen(self.cluster)
             self.rows = self.accounting()
-            for config in (MAIN, CONTROLLER):
+            for config in self.configs:
                 self._await_ledger(config)
             self.afterwards()
             self._end_daemons()
@@ -66,6 +67,12 @@ class Site:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.cluster.close()
+
+    def set_up(self) -> None:
+        """Configs and daemons."""
+        self._init(MAIN, LEDGER, "--spool", "/run/gpucost/spool")
+        self._init(CONTROLLER, "/var/lib/gpucost/controller.db", "--spool", "/run/gpucost/no-hooks-here")
+        self.daemons = [self._daemon(MAIN), self._daemon(CONTROLLER)]
 
     def play(self) -> None:
         """What happens beside the daemons; returns when accounting has every end."""
