@@ -25,7 +25,7 @@ from slurm_gpucost.settings import load
 from slurm_gpucost.sources import munge
 from tests.collector.service import REPOSITORY, Service, say, until
 from tests.daemon.site import unable
-from tests.daemon.test_disk import SmallDisk
+from tests.daemon.small_disk import SmallDisk
 from tests.munged import Munged
 from tests.unit.builders import script
 from tests.unit.crowd import END, START

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.daemon.node_site import NodeSite
 from tests.daemon.site import REPOSITORY, unable, until
-from tests.daemon.test_disk import SmallDisk
+from tests.daemon.small_disk import SmallDisk
 from tests.daemon.test_driver import plain, take_in, wall_ms
 from tests.daemon.test_kill import hooks
 from tests.fakenvml.build import build
