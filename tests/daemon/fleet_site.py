@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -133,7 +133,9 @@ class FleetSite:
         """(what the node has, what the ledger holds of it) where they differ, or the spool is not empty."""
         found = {}
         for node in self.nodes.values():
-            has = self.ask("SELECT coalesce(max(seq), 0) FROM journal_entry", node.journal)[0][0]
+            has = -1  # until it has made its journal
+            with suppress(sqlite3.OperationalError):
+                has = self.ask("SELECT coalesce(max(seq), 0) FROM journal_entry", node.journal)[0][0]
             ask = f"SELECT coalesce(max(held), 0) FROM node_journal WHERE node = '{node.name}'"
             held = self.ask(ask)[0][0]
             waiting = any(not path.name.startswith(".") for path in node.spool.iterdir())
