@@ -42,7 +42,7 @@ def _token(at: Endpoint) -> str:
     """Of GPUCOST_TOKEN_FILE, else of ~/.config/gpucost/token where that is; '' : none."""
     named = os.environ.get("GPUCOST_TOKEN_FILE")
     path = Path(named) if named else _home() / ".config/gpucost/token"
-    if not named and (not at.private or not path.exists()):
+    if not named and (not at.private or not _is_there(path)):
         return ""
     if not at.private:
         raise GpucostError(f"{at.url}: a token goes over https only, or to this host: others could read it on the way")
@@ -56,6 +56,14 @@ def _token(at: Endpoint) -> str:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise GpucostError(f"{path}: is no token; `gpucost token issue` makes one")
     return token
+
+
+def _is_there(path: Path) -> bool:
+    """Where one cannot look, as in the home that another user left in HOME, there is none of one's own."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _home() -> Path:

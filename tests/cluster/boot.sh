@@ -61,8 +61,9 @@ for tool in gpucost:cli gpucostd:daemon; do
 #!/usr/bin/python3 -B
 import sys
 sys.path[:0] = ["/opt/gpucost", "/opt/site"]
-from slurm_gpucost.${tool#*:} import main
-sys.exit(main())
+if __name__ == "__main__":
+    from slurm_gpucost.${tool#*:} import main
+    sys.exit(main())
 END
   chmod 755 "$root/usr/local/bin/${tool%%:*}"
 done

@@ -19,6 +19,7 @@ URL = "http://127.0.0.1:6843"
 SOCKET = "/run/gpucost/collector.sock"
 JOURNAL, TOKEN = "/var/lib/gpucost/journal.db", "/etc/gpucost/node.token"
 AWAY_SECONDS = 6
+WINDOWS = "SELECT device, start_ms, end_ms, observed_ms, energy_mj FROM usage_window"
 _NODE = f"""cluster = "alpha"
 timezone = "{ZONE}"
 [nvml]
@@ -36,7 +37,7 @@ def driver(node: str, now_ms: int) -> str:
         lines += [
             f"device {i} uuid {uuid(node, i)}",
             f"device {i} name NVIDIA A100-SXM4-80GB",
-            f"device {i} minor {i}",
+            f"device {i} minor {i + 4 * (node == 'n2')}",  # as gres.conf has their files
             f"device {i} energy 1000000 {200_000 + 10_000 * i} {now_ms}",
             f"device {i} util 0 80 40",
         ]
@@ -73,8 +74,9 @@ class ManyNodes(Site):
         self._init(MAIN, LEDGER)
         cluster.write(MAIN, cluster.read(MAIN).replace("finance = []", 'finance = ["dave"]'))
         cluster.run(f"chown -R root:gpucost /etc/gpucost && chmod 640 {MAIN}")
+        # As the packages have it.
         cluster.run(
-            "chown gpucost:gpucost /run/gpucost /var/lib/gpucost; chmod 755 /run/gpucost; chmod 700 /var/lib/gpucost"
+            "chown root:gpucost /run/gpucost /var/lib/gpucost; chmod 1775 /run/gpucost; chmod 1770 /var/lib/gpucost"
         )
         self.daemons = [self.collector()]
         cluster.until(lambda: cluster.path(SOCKET).exists(), "the collector's socket", 20)
@@ -116,11 +118,11 @@ class ManyNodes(Site):
     def _power_cut(self) -> None:
         """One job has run for some seconds then, the other for less than one."""
         cluster, where = self.cluster, "--nodelist=n1"
-        self.cut = [cluster.sbatch(workload.batch("saw batch 25"), "alice", "--gres=gpu:1", where)]
+        self.cut = [cluster.sbatch(workload.batch("saw batch 15"), "alice", "--gres=gpu:1", where)]
         cluster.wait_state(self.cut[0], "RUNNING")
         time.sleep(5)
         self.lost_journal = self.ask("SELECT id FROM journal", node="n1")
-        self.cut.append(cluster.sbatch(workload.batch("saw batch 25"), "bob", "--gres=gpu:2", where))
+        self.cut.append(cluster.sbatch(workload.batch("saw batch 15"), "bob", "--gres=gpu:2", where))
         cluster.wait_state(self.cut[1], "RUNNING")
         steps = "|".join(map(str, self.cut))
         slurmd = cluster.read("/run/slurmd-n1.pid").strip()
@@ -143,6 +145,10 @@ class ManyNodes(Site):
 
         cluster.until(waits, "the new journal to wait", 30)
         self.as_service("node", "enroll", "n1", "--accept")
+        time.sleep(4)  # begun within two seconds of the requeue, slurmdbd never hears of their end
+        for job in self.cut:  # by themselves they would wait two minutes
+            cluster.wait_state(job, "PENDING")
+            cluster.scontrol("update", f"jobid={job}", "starttime=now")
         cluster.wait(self.cut)
 
     def ask(self, query: str, node: str = "") -> list[list[str]]:
@@ -185,6 +191,11 @@ class ManyNodes(Site):
         """Up to which the ledger has it."""
         ask = f"SELECT coalesce(max(held), -1) FROM node_journal WHERE node = '{node}' AND state = 'taken'"
         return int(self.ask(ask)[0][0])
+
+    def sent_windows(self, node: str) -> list[list[str]]:
+        """WINDOWS of those that a node has sent; the last ones wait for its next start."""
+        entries = f"SELECT k1, k2 FROM journal_entry WHERE kind = 'usage_window' AND seq <= {self.held(node)}"
+        return self.ask(f"{WINDOWS} WHERE (device, start_ms) IN ({entries})", node)
 
     def _end_daemons(self) -> None:
         """The collector stays, for the tests ask it."""

@@ -80,9 +80,10 @@ def rootfs(suite: str) -> Path:
 
 
 def site(suite: str) -> Path:
-    """The project's base dependencies for the suite's python3, built when they are not there yet. Raises CannotHost."""
+    """What the project and its collector need, for the suite's python3, built when not there yet. Raises CannotHost."""
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
-        wanted: list[str] = tomllib.load(file)["project"]["dependencies"]
+        project = tomllib.load(file)["project"]
+    wanted: list[str] = project["dependencies"] + project["optional-dependencies"]["collector"]
     version, machine = _python(rootfs(suite)), platform.machine()
 
     def build(target: Path) -> None:
