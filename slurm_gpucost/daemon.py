@@ -18,7 +18,6 @@ from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.settings.reader import find
 
 if TYPE_CHECKING:
-    from slurm_gpucost.ledger.store import Ledger
     from slurm_gpucost.settings.model import Settings
     from slurm_gpucost.settings.node import NodeSettings
 
@@ -40,11 +39,12 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
     from slurm_gpucost.ledger.store import open_ledger
     from slurm_gpucost.services.capture import make_sampler
     from slurm_gpucost.services.engine import Engine
+    from slurm_gpucost.services.recorded import at_start
 
     with open_ledger(ledger_path) as ledger:
         ledger.connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         bring_up_to_date(ledger, settings.shards, batches=1)
-        _note_costs(settings, ledger)
+        at_start(ledger, settings, "gpucostd", now_ms())
         sampler = make_sampler(settings, now_ms, (settings.timezone, *(pool.timezone for pool in settings.pools)))
         engine = Engine(settings, ledger, now_ms, sampler)
         engine.capture.start()
@@ -87,21 +87,6 @@ def collect(settings: Settings, ledger_path: Path, stop: threading.Event) -> Non
             f"the collector needs the Python package {package}: pip install 'slurm-gpucost[collector]'"
         ) from None
     collector.run(settings, ledger_path, stop)
-
-
-def _note_costs(settings: Settings, ledger: Ledger) -> None:
-    """What nobody noted with `gpucost config record`. A full disk must not keep the daemon from its events."""
-    from slurm_gpucost.services.recorded import record
-    from slurm_gpucost.sources.identity import identity
-
-    try:
-        with ledger.transaction() as db:
-            changed = record(db, settings, identity(), "found when gpucostd started", now_ms())
-    except GpucostError as error:
-        log.warning("the config's costs could not be noted: %s", error)
-    else:
-        if changed:
-            log.info("the config's costs are others than were noted last: `gpucost config history` shows them")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -26,10 +26,9 @@ from slurm_gpucost.collector.workers import Workers
 from slurm_gpucost.collector.writer import Writer
 from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.ledger.projector import bring_up_to_date
-from slurm_gpucost.ledger.store import Ledger, open_ledger
-from slurm_gpucost.services.recorded import record
+from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.services.recorded import at_start
 from slurm_gpucost.settings import Settings
-from slurm_gpucost.sources.identity import identity
 
 log = logging.getLogger("gpucostd")
 
@@ -52,7 +51,7 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
             stack.callback(one.close)
         ledger = stack.enter_context(open_ledger(ledger_path))
         bring_up_to_date(ledger, settings.shards, batches=1)
-        _note_costs(settings, ledger)
+        at_start(ledger, settings, "gpucostd collector", now_ms())
         numbers, reader = Numbers(), Reader(ledger_path)
         engine = Engine(settings, ledger, now_ms)
         writer = Writer(ledger, now_ms, own.silent_seconds, numbers, engine.step)
@@ -84,15 +83,3 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
         if not writer.alive:
             raise GpucostError("the thread that writes has ended; the log says why")
     log.info("ended")
-
-
-def _note_costs(settings: Settings, ledger: Ledger) -> None:
-    """What nobody noted with `gpucost config record`. A full disk must not keep the collector from starting."""
-    try:
-        with ledger.transaction() as db:
-            changed = record(db, settings, identity(), "found when gpucostd started", now_ms())
-    except GpucostError as error:
-        log.warning("the config's costs could not be noted: %s", error)
-    else:
-        if changed:
-            log.info("the config's costs are others than were noted last: `gpucost config history` shows them")

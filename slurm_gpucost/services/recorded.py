@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from typing import Any
 
+from slurm_gpucost.domain.errors import GpucostError
 from slurm_gpucost.domain.units import MS
 from slurm_gpucost.ledger import changes
 from slurm_gpucost.ledger.changes import Change
+from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.settings.inputs import (
     account_inputs,
@@ -19,9 +22,10 @@ from slurm_gpucost.settings.inputs import (
     inputs_of,
     node_inputs,
 )
-from slurm_gpucost.sources.identity import Identity
+from slurm_gpucost.sources.identity import Identity, identity
 
 SUBJECT = "config"
+log = logging.getLogger("gpucostd")
 Difference = dict[str, str | None]
 """``key``, and its value ``before`` and ``now`` as TOML text; None: it is not there."""
 
@@ -39,6 +43,18 @@ def record(db: sqlite3.Connection, settings: Settings, who: Identity, why: str, 
         what = json.dumps({"changed": found, "inputs": now}, sort_keys=True, ensure_ascii=False)
         changes.add(db, Change(now_ms, who.login, who.uid, who.host, who.terminal, SUBJECT, what, why))
     return found
+
+
+def at_start(ledger: Ledger, settings: Settings, daemon: str, now_ms: int) -> None:
+    """What nobody noted with `gpucost config record`. A full disk must not keep a daemon from its work."""
+    try:
+        with ledger.transaction() as db:
+            changed = record(db, settings, identity(), f"found when {daemon} started", now_ms)
+    except GpucostError as error:
+        log.warning("the config's costs could not be noted: %s", error)
+    else:
+        if changed:
+            log.info("the config's costs are others than were noted last: `gpucost config history` shows them")
 
 
 def differences(before: dict[str, str], now: dict[str, str]) -> list[Difference]:
