@@ -136,7 +136,12 @@ def job_at(jobs: list[Job], gpu: int, at_ms: int) -> Job | None:
 
 
 def main() -> None:
-    """Answers as sacct does where it is asked as gpucost asks; other commands of Slurm have nothing to tell."""
+    """Answers as sacct and `scontrol show node` do where gpucost asks; others of Slurm have nothing to tell."""
+    if sys.argv[-1] == "node":
+        fleet = Fleet(*map(int, os.environ["FLEET"].split(",")))
+        for node in range(fleet.nodes):
+            print(f"NodeName=n{node} Arch=x86_64 CPUTot=64 Gres=gpu:a100:{fleet.gpus} NodeAddr=n{node} State=MIXED ")
+        return
     options = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--") and "=" in word)
     if "starttime" not in options:
         return

@@ -78,7 +78,7 @@ class Node:
             status, answer = await self._post(body)
             if status in (429, 503):
                 self._counted.refused += 1
-                await asyncio.sleep(1)
+                await asyncio.sleep(answer.get("again", 1))
                 continue
             if status not in (200, 409):
                 raise SystemExit(f"{self.name}: the collector answers {status}: {answer}")
@@ -113,6 +113,8 @@ class Node:
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     status = int(head.split(" ", 2)[1])
+    again = next((int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("retry-after:")), 1)
     length = next((int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
     body = await reader.readexactly(length)
-    return status, json.loads(body) if body.startswith(b"{") else {}
+    said = json.loads(body) if body.startswith(b"{") else {}
+    return status, {"again": again, **said}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from random import randint
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -30,6 +31,8 @@ from slurm_gpucost.services import intake
 
 KNOWN_SECONDS = 2.0
 """How long a token that was good is good without a look: so long works one that is revoked."""
+LATEST_SECONDS = 8
+"""Nodes that are told to come again come within so long, not all at once."""
 _MOST_KNOWN = 50_000
 _MOST_TOKEN = 512
 _UNPACKERS = 2
@@ -78,6 +81,10 @@ class Batches:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _taken(self, request: Request, who: Who) -> JSONResponse:
+        if self._writer.full:  # before its body is read and unpacked in vain
+            raise self._away(
+                "busy", Refusal(503, "the collector is behind", again=randint(1, LATEST_SECONDS), close=True)
+            )
         size = min(bodies.announced(request, PACKED_BYTES), PACKED_BYTES)
         with self._room.take(size) as there_is_room:
             if not there_is_room:

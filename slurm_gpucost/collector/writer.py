@@ -25,9 +25,9 @@ from slurm_gpucost.services.trouble import Trouble, told
 STEP_SECONDS = 1.0
 MOST_BATCHES = 500
 """In one transaction."""
-MOST_ROWS = 50_000
-WAITING_ROWS = 200_000
-"""Rows of batches that wait; more are refused for now."""
+MOST_ROWS = 20_000
+WAITING_ROWS = 60_000
+"""Rows of batches that wait, each about a KiB; more are refused for now."""
 WAITING = 2_000
 log = logging.getLogger("gpucostd")
 Step = Callable[[], None]
@@ -93,6 +93,11 @@ class Writer:
         """How long the oldest batch has waited."""
         oldest = self._oldest
         return 0.0 if oldest is None or not self._count else time.monotonic() - oldest
+
+    @property
+    def full(self) -> bool:
+        """Whether another batch would be refused now, however small it is."""
+        return self._ending or self._count >= WAITING or self._rows >= WAITING_ROWS
 
     def put(self, who: Who, batch: Batch) -> Future[Outcome]:
         """Take a batch in; its outcome comes when it is durable. Raises Full."""
