@@ -37,6 +37,10 @@ class SmallDisk:
     def free(self) -> None:
         (self.outside / "filler").unlink()
 
+    def mount(self, how: str) -> None:
+        """``ro`` or ``rw``; nobody may have a file open for writing there."""
+        subprocess.run([*self.enter, "mount", "-o", f"remount,{how}", str(self.path)], check=True)
+
     def copy(self, name: str, to: Path) -> Path:
         """SQLite cannot follow ``outside``: a copy of a ledger that nobody has open."""
         return Path(shutil.copy(self.outside / name, to))
