@@ -20,9 +20,9 @@ IDLE_SECONDS = 75
 """How long a connection may be kept for the next request."""
 REQUEST_SECONDS = 180.0
 """A request's whole life beside the question's own time: its body, its turn, its answer on the way."""
-CONNECTIONS = 4096
-CONNECTIONS_OF_ONE = 1024
-"""Open at once, of one address or one user."""
+CONNECTIONS = 12_000
+CONNECTIONS_OF_ONE = 4096
+"""Open at once, of one address or one user. Each node keeps one open, and a proxy has those of many."""
 BODIES_BYTES = 128 * MIB
 """Of batches that are being read or unpacked, together."""
 BATCHES_OF_ONE = 2
