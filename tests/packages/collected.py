@@ -69,7 +69,7 @@ def collect(host: Host) -> Collected:
     host.run(documented("systemctl start gpucost-node.service"))
     _job(host, 7001, "ann")
     _job(host, 7002, "ben")
-    _arrived(host, 7001, 7002)
+    _arrived(host, 7001, 7002, table="attempt")
     host.until(f'[ "$(sqlite3 {LEDGER} "{_DEVICES}")" = 2 ]')
     _look(host, seen)
     _mix(host, seen)
@@ -80,10 +80,10 @@ def _job(host: Host, job: int, user: str, node: str = "n1") -> None:
     host.run(_HOOK.format(job=job, user=user, node=node))
 
 
-def _arrived(host: Host, *jobs: int) -> None:
-    """Wait until the ledger has the events of these jobs, computed into attempts."""
+def _arrived(host: Host, *jobs: int, table: str = "hook_event") -> None:
+    """Wait until the ledger has the events of these jobs; in ``attempt`` it has what it computes from them."""
     ids = ", ".join(map(str, jobs))
-    asked = f"SELECT count(DISTINCT job_id) FROM attempt WHERE job_id IN ({ids})"
+    asked = f"SELECT count(DISTINCT job_id) FROM {table} WHERE job_id IN ({ids})"
     host.until(f'[ "$(sqlite3 {LEDGER} "{asked}")" = {len(jobs)} ]')
 
 
