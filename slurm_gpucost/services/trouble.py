@@ -25,7 +25,7 @@ class Trouble:
         if self._said.get(what, "") != gist:
             self._said[what] = gist
             if message:
-                log.warning("%s%s: %s", what, self._of, message)
+                log.warning("%s%s: %s", what, self._of, _plain(message))
             else:
                 log.info("%s%s: works again", what, self._of)
 
@@ -36,6 +36,11 @@ class Trouble:
             self.say(what, "")
         except Exception as error:
             self.say(what, told(error))
+
+
+def _plain(message: str) -> str:
+    """In one line without control characters: of a message that has any but a newline journalctl shows its size."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
 
 
 def told(error: Exception) -> str:

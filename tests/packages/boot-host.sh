@@ -44,6 +44,7 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 printf '127.0.0.1 localhost n1\n' >"$root/etc/hosts"
 hostname n1
+echo n1 >"$root/etc/hostname" # systemd sets it again
 ip link set lo up
 
 cd "$root"

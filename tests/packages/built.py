@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cluster.rootfs import CannotHost
@@ -51,7 +52,8 @@ def packages(folder: Path) -> Path:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "whole").exists():
-            for version in (OLD, NEW):
-                build(source(folder / f"source-{version}", version), folder / "debs")
+            with ThreadPoolExecutor() as both:
+                trees = [source(folder / f"source-{version}", version) for version in (OLD, NEW)]
+                list(both.map(lambda tree: build(tree, folder / "debs"), trees))
             (folder / "whole").touch()
     return folder / "debs"

@@ -10,6 +10,8 @@ import pytest
 
 from tests.cluster import rootfs
 from tests.packages import built
+from tests.packages.collected import Collected, collect
+from tests.packages.host import Host
 from tests.packages.story import Story
 
 LOUD = "THE PACKAGES WERE NOT TESTED"
@@ -20,6 +22,16 @@ def unable(reason: object) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{LOUD}: {reason}", pytrace=False)
     pytest.skip(f"{LOUD}: {reason}")
+
+
+def hostable(suite: str) -> None:
+    """Skips, loudly, where a root of that suite cannot be had."""
+    try:
+        if reason := rootfs.why_not():
+            raise rootfs.CannotHost(reason)
+        rootfs.rootfs(suite)
+    except rootfs.CannotHost as error:
+        unable(error)
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +49,18 @@ def debs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def story(request: pytest.FixtureRequest, debs: Path) -> Iterator[Story]:
     """A host on which the packages were installed, upgraded, removed and purged; see story.py."""
-    try:
-        if reason := rootfs.why_not():
-            raise rootfs.CannotHost(reason)
-        rootfs.rootfs(request.param)
-    except rootfs.CannotHost as error:
-        unable(error)
+    hostable(request.param)
     with Story(request.param, debs) as played:
         yield played
+
+
+@pytest.fixture(scope="module")
+def collected(debs: Path) -> Iterator[Collected]:
+    """What was seen of collector and node on a host of their own; see collected.py."""
+    hostable("trixie")
+    with Host("trixie") as host:
+        host.bring(debs)
+        yield collect(host)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

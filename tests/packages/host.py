@@ -124,3 +124,11 @@ class Host:
     def path(self, inside: str) -> Path:
         """Where a file of the host is for the machine."""
         return Path(f"/proc/{self._pid}/root") / inside.lstrip("/")
+
+    def bring(self, debs: Path) -> None:
+        """Put the packages of both versions into ``old`` and ``new``."""
+        for deb in debs.glob("*.deb"):
+            shutil.copy(deb, self.path(f"/debs/{deb.name}"))
+        # The roots of the cluster tests leave documentation out.
+        self.path("/etc/dpkg/dpkg.cfg.d/zz-docs").write_text("path-include=/usr/share/doc/gpucost*\n")
+        self.run("mkdir old new && mv *_0.1.0_*.deb old && mv *_0.1.1_*.deb new")

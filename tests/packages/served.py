@@ -58,7 +58,7 @@ def serve(host: Host) -> Served:
         said = host.run(f"{folder} systemd-analyze security --no-pager --offline=true ./{unit}.service").stdout
         seen.scores[unit] = re.findall(r"exposure level for \S+: ([\d.]+)", said)[0]
     seen.probed = _collect(host)
-    _prepare(host)
+    prepare(host)
     host.run(documented("systemctl enable --now gpucostd.service"))
     for rows in ("slot_report WHERE device != ''", "hook_event", "device_process"):
         host.until(f'[ "$(sqlite3 {LEDGER} "SELECT count(*) FROM {rows}")" -gt 0 ]', timeout=40)
@@ -88,8 +88,8 @@ def _collect(host: Host) -> dict[str, Any]:
     return probed
 
 
-def _prepare(host: Host) -> None:
-    """MUNGE, a slurm.conf, two GPUs, one of them used by a user's process."""
+def prepare(host: Host, unit: str = "gpucostd") -> None:
+    """MUNGE, a slurm.conf, two GPUs that a unit sees, one of them used by a user's process."""
     host.path("/etc/slurm/slurm.conf").write_text(_SLURM_CONF)
     host.path("/etc/slurm/gres.conf").write_text("NodeName=n1 Name=gpu Type=a100 File=/dev/fakegpu[0-1]\n")
     host.path("/etc/slurm/cgroup.conf").write_text("CgroupPlugin=disabled\n")
@@ -99,11 +99,11 @@ def _prepare(host: Host) -> None:
     as_munge = "setsid setpriv --reuid=munge --clear-groups"
     host.run(f"chmod 755 /debs/liar; {as_munge} /debs/liar </dev/null >/dev/null 2>&1 &")
     host.until("pgrep -x liar")
-    pid = host.run("pgrep -x liar").stdout.strip()
+    pid = host.run("pgrep -o -x liar").stdout.strip()
     library = next(host.path("/usr/lib").glob("*-linux-gnu"))
     shutil.copy(fake_driver() / "libnvidia-ml.so.1", library / "libnvidia-ml.so.1")
     host.path("/etc/fakenvml").write_text(f"devices 2\ndevice 0 process {pid} 100\n")
-    host.run("mkdir /etc/systemd/system/gpucostd.service.d && ldconfig")
-    drop_in = host.path("/etc/systemd/system/gpucostd.service.d/stand-in.conf")
+    host.run(f"mkdir /etc/systemd/system/{unit}.service.d && ldconfig")
+    drop_in = host.path(f"/etc/systemd/system/{unit}.service.d/stand-in.conf")
     drop_in.write_text("[Service]\nEnvironment=FAKENVML_SCENARIO=/etc/fakenvml\n")
     host.run("systemctl daemon-reload")

@@ -6,7 +6,6 @@ Installed, used, upgraded while hooks run (and killed in the middle of it), remo
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.packages.documented import documented
+from tests.packages.documented import configure, documented, install
 from tests.packages.host import Host
 from tests.packages.served import LEDGER, Served, serve
 
@@ -59,11 +58,7 @@ class Story:
         self.host.close()
 
     def _play(self) -> None:
-        for deb in self.debs.glob("*.deb"):
-            shutil.copy(deb, self.host.path(f"/debs/{deb.name}"))
-        # The roots of the cluster tests leave documentation out.
-        self.host.path("/etc/dpkg/dpkg.cfg.d/zz-docs").write_text("path-include=/usr/share/doc/gpucost*\n")
-        self.host.run("mkdir old new && mv *_0.1.0_*.deb old && mv *_0.1.1_*.deb new")
+        self.host.bring(self.debs)
         self.before = self._files()
         self._install()
         self._configure()
@@ -79,8 +74,7 @@ class Story:
 
     def _install(self) -> None:
         host = self.host
-        install = documented("apt-get install -y ./gpucost-node_*_all.deb ./gpucost_*_all.deb")
-        host.run(f"cd old && {install}", timeout=120)
+        install(host)
         self.altered = host.run("dpkg -V gpucost gpucost-node", check=False).stdout
         self.modes = host.run(
             "stat -c '%a %U:%G %n' /run/gpucost /run/gpucost/spool /var/lib/gpucost /var/backups/gpucost "
@@ -97,10 +91,7 @@ class Story:
         ).stdout
 
     def _configure(self) -> None:
-        init = "gpucost init --config /etc/gpucost/gpucost.toml --timezone Europe/Berlin --currency EUR"
-        self.host.run(documented(init + " --cluster alpha --gpu a100=64x12000"))
-        self.host.run(documented("chown root:gpucost /etc/gpucost/gpucost.toml"))
-        self.host.run(documented("chmod 640 /etc/gpucost/gpucost.toml"))
+        configure(self.host)
         self.host.run("env -i SLURM_JOB_ID=7 SLURMD_NODENAME=n1 SLURM_JOB_GPUS=0 /etc/gpucost/hooks/gpucost-prolog")
         self.events = self.host.run("stat -c '%a %U %n' /run/gpucost/spool/*").stdout.splitlines()
 

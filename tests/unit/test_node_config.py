@@ -16,6 +16,7 @@ from slurm_gpucost.settings import load, template
 from slurm_gpucost.settings.node import NodeSettings
 from slurm_gpucost.settings.node_file import load_node
 
+ROOT = Path(__file__).parents[2]
 SHORT = 'cluster = "c"\ntimezone = "Europe/Berlin"\n[node]\ncollector_url = "https://ledger.example.org:6843/"\n'
 
 
@@ -38,6 +39,15 @@ def test_a_short_file_is_enough(tmp_path: Path) -> None:
     assert (node.journal_max_mib, node.keep_days, node.pause_minutes) == (256, 14, 60)
     assert (node.nvml_enabled, node.nvml_interval_seconds, node.idle_threshold_percent) == (True, 5, 5)
     assert node.zones == (ZoneInfo("Europe/Berlin"),)
+
+
+def test_the_packages_example_is_a_nodes_config_and_the_one_that_the_page_shows() -> None:
+    example = ROOT / "packaging/examples/node.toml"
+    node = load_node(example)
+    assert (node.cluster, node.collector_url) == ("alpha", "https://ledger.example.org:6843")
+    assert node.token_file == Path("/etc/gpucost/node.token")
+    shown = example.read_text(encoding="utf-8").partition("\n")[2]  # below the comment
+    assert f"```toml\n{shown}```\n" in (ROOT / "docs/install.md").read_text(encoding="utf-8")
 
 
 def test_one_file_serves_all_hosts(tmp_path: Path) -> None:
