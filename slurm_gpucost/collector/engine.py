@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,10 +17,13 @@ from slurm_gpucost.settings.clusters import COMMANDS
 
 PROJECT_MS = 5_000
 """How often, at most, attempts and leases are made of what nodes and Slurm told."""
+PART_OF_TIME = 5
+"""While batches wait, one part of so many of the time goes into that, at most: else a fleet's backlog waits for what
+is made anew with each of its batches."""
 
 
 class Engine:
-    """All methods are of the thread that writes; ``clock`` gives ms UTC."""
+    """All methods are of the thread that writes; ``clock`` gives ms UTC, ``busy`` whether batches wait."""
 
     def __init__(self, settings: Settings, ledger: Ledger, clock: Callable[[], int]) -> None:
         self._settings = settings
@@ -28,6 +32,8 @@ class Engine:
         self._asked = [_Asked(one, environment, ledger, clock) for one, environment in _of_clusters(settings)]
         self._trouble = Trouble()
         self._project_at_ms = 0
+        self._rest_until = 0.0
+        self.busy: Callable[[], bool] = lambda: False
 
     def step(self) -> None:
         """One round: replies in, questions out, projection. Trouble is said once and tried again."""
@@ -45,7 +51,12 @@ class Engine:
         now = self._clock()
         if now < self._project_at_ms <= now + PROJECT_MS or not pending(self._ledger.connection):
             return
+        began = time.monotonic()
+        if began < self._rest_until and self.busy():
+            return
         collect.project(self._ledger, self._settings, batches=1)
+        ended = time.monotonic()
+        self._rest_until = ended + (PART_OF_TIME - 1) * (ended - began)
         self._project_at_ms = 0 if pending(self._ledger.connection) else now + PROJECT_MS
 
 

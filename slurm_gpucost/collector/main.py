@@ -55,6 +55,7 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
         numbers, reader = Numbers(), Reader(ledger_path)
         engine = Engine(settings, ledger, now_ms)
         writer = Writer(ledger, now_ms, own.silent_seconds, numbers, engine.step)
+        engine.busy = lambda: writer.waiting > 0
         workers = Workers(settings, ledger_path, own.query_processes)
         people = LedgerPeople(settings, reader, writer, now_ms)
         batches = Batches(reader, writer, numbers)
