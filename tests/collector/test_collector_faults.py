@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from slurm_gpucost.collector import sockets
+from slurm_gpucost.collector.limits import CONNECTIONS_OF_ONE
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.wire import encode
 from slurm_gpucost.settings import load
@@ -89,12 +91,14 @@ def test_a_full_disk_acknowledges_nothing_and_heals_by_itself(make: Made, tmp_pa
 
 def test_a_thousand_clients_at_once(make: Made) -> None:
     """They are connected all the time; each is answered, and so is a node."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
     service = make()
     token = service.enroll("n1")
     service.start()
     open_ones = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(1000)]
     assert service.send(token, node(3).batch(1, 3)).status == 200
-    more = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(40)]
+    more = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(CONNECTIONS_OF_ONE - 1000 + 16)]
     assert b" 503 " in more[-1].recv(100), "one address has no more than its part"
     assert service.unix("GET", "/healthz").status == 200, "which is nothing to others"
     for one in open_ones:
