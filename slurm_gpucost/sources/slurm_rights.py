@@ -2,10 +2,10 @@
 
 Coordinators may add users, on 22.05 accounts too, under names that hold newlines and ``|`` (seen on 22.05, 24.11 and
 26.05), and sacctmgr does not escape them: one line ``physics|mallory`` may be a piece of a user's name. So nothing is
-believed that such a name could say. Admin levels are asked for by level, names alone. Associations are asked for twice,
-accounts and users apart, and put together by their id: where a line claims the id of another association there are two
-of it, and it is asked for by itself. Where a line of coordinators could be another account's, each account is. Names
-that hold white space, ``|`` or commas have no rights.
+believed that such a name could say. Admin levels are asked for by level, names alone. Associations are asked for three
+times, ids, accounts and users apart, and put together by the ids, which nobody can make up: where a line claims the id
+of another association, or lines follow that have none, they are asked for by themselves. Where a line of coordinators
+could be another account's, each account is. Names that hold white space, ``|`` or commas have no rights.
 
 What PrivateData hides from us would look as if it were gone. So an answer without what every slurmdbd has, the account
 and the administrator root, is no answer.
@@ -52,7 +52,7 @@ class Rights(NamedTuple):
 
 
 def ask(sacctmgr: str, cluster: str, timeout_seconds: float) -> Rights:
-    """All of it, in seven questions. Raises SourceError, also where not all is shown."""
+    """All of it, in eight questions. Raises SourceError, also where not all is shown."""
 
     def show(*words: str) -> str:
         return command.run([sacctmgr, "--parsable2", "--noheader", "show", *words], timeout_seconds, _ENVIRONMENT)
@@ -81,10 +81,11 @@ def plain(name: str) -> bool:
 
 def associations(show: Show, cluster: str) -> frozenset[Association]:
     """Accounts and users put together by the ids of their associations."""
+    ids = set(show("assoc", f"cluster={cluster}", "format=ID").splitlines())
 
     def by_id(columns: str) -> dict[str, tuple[str, ...]]:
         reply = show("assoc", f"cluster={cluster}", f"format=ID,{columns}")
-        found, doubtful = _by_id(reply, columns.count(",") + 1)
+        found, doubtful = _by_id(reply, ids)
         for number in doubtful:
             alone = show("assoc", f"cluster={cluster}", f"ids={number}", f"format={columns}").removesuffix("\n")
             found[number] = tuple(alone.split("|"))
@@ -100,12 +101,21 @@ def associations(show: Show, cluster: str) -> frozenset[Association]:
     )
 
 
-def _by_id(reply: str, columns: int) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """Cells by id; and the ids that more than one line begins with, in order, as many as can be asked for alone."""
+def _by_id(reply: str, ids: set[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Cells by id; and the ids of which that cannot be told, in order, as many as can be asked for alone.
+
+    ``ids`` are all that there are; nobody can make up those. What an id stands for is on its line alone where no other
+    line begins with it, and none comes before the next association's: that begins with an id of which the same is so.
+    """
     lines = [line.split("|") for line in reply.splitlines()]
-    times = Counter(cells[0] for cells in lines if cells[0].isdecimal())
-    found = {cells[0]: tuple(cells[1:]) for cells in lines if times[cells[0]] == 1 and len(cells) == columns + 1}
-    return found, [number for number, often in times.items() if often > 1][:_MOST_ALONE]
+    times = Counter(cells[0] for cells in lines if cells[0] in ids)
+    following = [*(cells[0] for cells in lines[1:]), ""][: len(lines)]
+    found = {
+        cells[0]: tuple(cells[1:])
+        for cells, after in zip(lines, following, strict=True)
+        if times[cells[0]] == 1 and (times[after] == 1 or cells is lines[-1])
+    }
+    return found, [number for number in times if number not in found][:_MOST_ALONE]
 
 
 def coordinators(show: Show) -> frozenset[tuple[str, str]]:

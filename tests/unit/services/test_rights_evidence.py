@@ -67,7 +67,8 @@ def asking(tmp_path: Path) -> Settings:
         tmp_path / "sacctmgr",
         f'cd {tmp_path}\ncase "$*" in *adminlevel=Admin*) echo >> asked;; esac\n'
         "[ -e up ] || { echo 'slurmdbd is away' >&2; exit 1; }\n"
-        'case "$*" in *adminlevel=Op*) echo olga;; *adminlevel=*) echo root;; *format=ID,User) printf "1|\\n";;\n'
+        'case "$*" in *adminlevel=Op*) echo olga;; *adminlevel=*) echo root;; *format=ID) echo 1;;\n'
+        '*format=ID,User) printf "1|\\n";;\n'
         '*format=ID*) echo "1|root|";; *withcoord*format=Account*) echo "root|rosa";; *"show account format=Account")\n'
         'echo root;; *"show config") echo "PrivateData = none";; *) exit 1;; esac',
     )

@@ -80,6 +80,9 @@ pieces = st.lists(
 @example(["x\n1|mallory\n3|bob\n7"], ["q\nscience|mallory"])
 @example([], ["q|phys2\n2|mine"])
 @example([], ["q\nscience"])
+@example([], ["science|\n"])
+@example([], ["science|phys2\nq"])
+@example(["x\n99|"], ["q|phys2\n99|science|phys2\nr"])
 @given(st.lists(pieces, max_size=3, unique=True), st.lists(pieces, max_size=2, unique=True))
 def test_no_name_that_a_coordinator_makes_up_gives_or_takes_a_right_elsewhere(
     users: list[str], accounts: list[str]
@@ -95,7 +98,8 @@ def sacctmgr(folder: Path, **said: str) -> str:
     """One that knows a site; ``said`` replaces answers."""
     answers = {
         "Administrator": "root\n", "Operator": "olga\nx y\n", "ID,Account,ParentName": "1|root|\n2|root|\n3|bio|root\n",
-        "ID,User": "1|\n2|root\n3|\n", "Account": "bio\nroot\n", "Account,Coordinators": "bio|carol,dave\nroot|\n",
+        "ID,User": "1|\n2|root\n3|\n", "ID": "1\n2\n3\n",
+        "Account": "bio\nroot\n", "Account,Coordinators": "bio|carol,dave\nroot|\n",
         "config": CONFIG, **said,
     }  # fmt: skip
     for name, text in answers.items():
@@ -121,7 +125,10 @@ def test_a_whole_answer(tmp_path: Path) -> None:
     ("said", "why"),
     [
         ({"Administrator": ""}, "hides users; make the service's user a Slurm operator"),
-        ({"ID,Account,ParentName": "8|bio|\n", "ID,User": "8|carol\n"}, "shows no root account of cluster alpha"),
+        (
+            {"ID,Account,ParentName": "8|bio|\n", "ID,User": "8|carol\n", "ID": "8\n"},
+            "shows no root account of cluster alpha",
+        ),
         ({"config": "SLURM_CONF = x\n"}, "does not tell PrivateData"),
     ],
 )
