@@ -86,7 +86,7 @@ def collect(settings: Settings, ledger_path: Path, stop: threading.Event) -> Non
         raise GpucostError(
             f"the collector needs the Python package {package}: pip install 'slurm-gpucost[collector]'"
         ) from None
-    collector.run(settings, ledger_path, stop)
+    collector.run(settings, ledger_path, stop, now_ms)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,13 +32,11 @@ from slurm_gpucost.settings import Settings
 log = logging.getLogger("gpucostd")
 
 
-def now_ms() -> int:
-    """Wall time, ms UTC."""
-    return time.time_ns() // 1_000_000
+def run(settings: Settings, ledger_path: Path, stop: threading.Event, clock: Callable[[], int]) -> None:
+    """Serve until ``stop`` is set; ``clock`` gives ms UTC.
 
-
-def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
-    """Serve until ``stop`` is set. Raises GpucostError where it cannot begin, or the thread that writes has ended."""
+    Raises GpucostError where it cannot begin, or the thread that writes has ended.
+    """
     own = settings.collector
     with contextlib.ExitStack() as stack:
         sockets.many_files()
@@ -51,17 +48,17 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
             stack.callback(one.close)
         ledger = stack.enter_context(open_ledger(ledger_path))
         bring_up_to_date(ledger, settings.shards, batches=1)
-        at_start(ledger, settings, "gpucostd collector", now_ms())
+        at_start(ledger, settings, "gpucostd collector", clock())
         numbers, reader = Numbers(), Reader(ledger_path)
-        engine = Engine(settings, ledger, now_ms)
-        writer = Writer(ledger, now_ms, own.silent_seconds, numbers, engine.step)
+        engine = Engine(settings, ledger, clock)
+        writer = Writer(ledger, clock, own.silent_seconds, numbers, engine.step)
         engine.busy = lambda: writer.waiting > 0
         workers = Workers(settings, ledger_path, own.query_processes)
-        people = LedgerPeople(settings, reader, writer, now_ms)
+        people = LedgerPeople(settings, reader, writer, clock)
         batches = Batches(reader, writer, numbers)
-        queries = Queries(people, workers, numbers, now_ms, own.query_seconds, own.query_processes)
+        queries = Queries(people, workers, numbers, clock, own.query_seconds, own.query_processes)
         figures = Figures(
-            settings, reader, writer, numbers, now_ms, lambda: (queries.turns.waiting, queries.answers.size)
+            settings, reader, writer, numbers, clock, lambda: (queries.turns.waiting, queries.answers.size)
         )
         closing: tuple[Callable[[], None], ...] = (
             reader.close,

@@ -17,7 +17,7 @@ class Who(NamedTuple):
 
 
 def digest_of(token: str) -> bytes:
-    """What stands for a token. It has 256 random bits, so a digest without salt cannot be turned back."""
+    """What stands for a node's or a user's token, whose 256 random bits no digest without salt gives back."""
     return blake2b(token.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from hashlib import blake2b
 from typing import Any
 
 from slurm_gpucost.domain.errors import Unidentified, UsageError
 from slurm_gpucost.ledger import rights
 from slurm_gpucost.ledger.rights import UserToken
 from slurm_gpucost.ledger.store import Ledger
+from slurm_gpucost.ledger.tokens import digest_of
 from slurm_gpucost.services.access_log import note
 from slurm_gpucost.sources.identity import Identity
 
@@ -28,7 +28,7 @@ def issue(ledger: Ledger, user: str, days: int, who: Identity, why: str, now_ms:
     if not user or not user.isprintable() or any(c in user for c in " |,"):
         raise UsageError(f"--user '{user}': is no user's name")
     token = _PREFIX + secrets.token_urlsafe(32)
-    kept = UserToken(_digest(token), user, now_ms, now_ms + days * DAY_MS, who.login, None)
+    kept = UserToken(digest_of(token), user, now_ms, now_ms + days * DAY_MS, who.login, None)
     with ledger.transaction() as db:
         rights.add_token(db, kept)
         note(db, who, {"did": "token issued", "token": _id(kept), "days": days}, now_ms, users=[user], why=why)
@@ -60,16 +60,12 @@ def user_of(db: sqlite3.Connection, token: str, now_ms: int) -> str:
     """Whose it is. Raises Unidentified where it is unknown, over or revoked."""
     known = None
     if token.startswith(_PREFIX) and len(token) <= _LONGEST and token.isascii():
-        known = rights.token(db, _digest(token))
+        known = rights.token(db, digest_of(token))
     if known is None:
         raise Unidentified("this token is not known here; ask for another (`gpucost token issue` on the ledger's host)")
     if (state := _state(known, now_ms)) != "good":
         raise Unidentified(f"this token is {state}; ask for another (`gpucost token issue` on the ledger's host)")
     return known.user
-
-
-def _digest(token: str) -> bytes:
-    return blake2b(token.encode("ascii"), digest_size=32).digest()
 
 
 def _id(token: UserToken) -> str:
