@@ -246,6 +246,7 @@ def test_figures_and_the_form_are_valid(service: Service) -> None:
         if query.rights == OWN:
             said = form["paths"][f"/v1/queries/{name}"]["get"]["parameters"]
             assert {one["name"] for one in said} == {"limit", "cursor", *(param.name for param in query.params)}
+    assert service.unix("POST", "/v1/queries/jobs", {"params": ALL_JOBS}).status == 200
     assert service.figure("gpucost_query_seconds_count", query="jobs", status="200") >= 1
     assert service.figure("gpucost_ledger_bytes", file="ledger") > 0
     assert service.figure("gpucost_writing_fails") == 0
