@@ -40,11 +40,7 @@ class Engine:
         for one in self._asked:
             if one.step():
                 self._project_at_ms = 0
-        try:
-            self._project()
-            self._trouble.say("projection", "")
-        except Exception as error:  # whatever it is, the collector goes on and says it
-            self._trouble.say("projection", told(error))
+        self._trouble.attempt("projection", self._project)
 
     def _project(self) -> None:
         """A batch a round, so that what nodes send does not wait for it."""
@@ -69,29 +65,20 @@ class _Asked:
         self._trouble = Trouble(f" of {settings.cluster}" if settings.clusters else "")
         self._background = Background(self._failed, environment)
         self._questions = Questions(settings, ledger, clock, self._background, self._trouble)
+        self._came = False
 
     def step(self) -> bool:
         """Whether something came."""
-        came = False
-        for name, work in (("replies", self._replies), ("questions", self._ask)):
-            try:
-                came |= work()
-                self._trouble.say(name, "")
-            except Exception as error:  # whatever it is, the collector goes on and says it
-                self._trouble.say(name, told(error))
-        return came
+        self._came = False
+        self._trouble.attempt("replies", self._replies)
+        self._trouble.attempt("questions", self._questions.ask_due)
+        return self._came
 
-    def _replies(self) -> bool:
+    def _replies(self) -> None:
         """One reply may fail: the others are taken in the next round."""
-        came = False
         for take in self._background.answers():
             take()
-            came = True
-        return came
-
-    def _ask(self) -> bool:
-        self._questions.ask_due()
-        return False
+            self._came = True
 
     def _failed(self, name: str, error: Exception) -> None:
         self._trouble.say(name, told(error))
