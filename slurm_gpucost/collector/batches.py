@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
-from random import randint
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -18,21 +17,21 @@ from slurm_gpucost.collector.limits import (
     PACKED_BYTES,
     PEER_RATE,
     AtOnce,
+    Later,
     Rates,
     Room,
 )
 from slurm_gpucost.collector.numbers import Numbers
 from slurm_gpucost.collector.reader import Reader
 from slurm_gpucost.collector.replies import Refusal
-from slurm_gpucost.collector.writer import Writer
+from slurm_gpucost.collector.writer import Full, Writer
 from slurm_gpucost.domain.wire import BadBatch, decode
 from slurm_gpucost.ledger.tokens import Who
 from slurm_gpucost.services import intake
+from slurm_gpucost.services.intake import Outcome
 
 KNOWN_SECONDS = 2.0
 """How long a token that was good is good without a look: so long works one that is revoked."""
-LATEST_SECONDS = 8
-"""Nodes that are told to come again come within so long, not all at once."""
 _MOST_KNOWN = 50_000
 _MOST_TOKEN = 512
 _UNPACKERS = 2
@@ -54,6 +53,7 @@ class Batches:
         self._strangers = Rates(PEER_RATE)
         self._busy = AtOnce(BATCHES_OF_ONE)
         self._room = Room(BODIES_BYTES)
+        self._later = Later()
 
     async def post(self, request: Request) -> JSONResponse:
         """A batch: 200 with ``held`` when it is durable."""
@@ -82,25 +82,35 @@ class Batches:
 
     async def _taken(self, request: Request, who: Who) -> JSONResponse:
         if self._writer.full:  # before its body is read and unpacked in vain
-            raise self._away(
-                "busy", Refusal(503, "the collector is behind", again=randint(1, LATEST_SECONDS), close=True)
-            )
+            raise self._behind(who)
         size = min(bodies.announced(request, PACKED_BYTES), PACKED_BYTES)
         with self._room.take(size) as there_is_room:
             if not there_is_room:
-                raise self._away("busy", Refusal(503, "too much is on its way", again=1, close=True))
+                raise self._behind(who)
             body = await bodies.read(request, PACKED_BYTES)
             try:
-                batch = await asyncio.get_running_loop().run_in_executor(self._threads, decode, body)
+                waits = await asyncio.get_running_loop().run_in_executor(self._threads, self._put, who, body)
             except BadBatch as error:
                 raise self._away("no batch", Refusal(422, f"the batch {error}")) from None
-        outcome = await asyncio.wrap_future(self._writer.put(who, batch))
+            except Full:
+                raise self._behind(who) from None
+        self._later.came(who)
+        outcome = await asyncio.wrap_future(waits)
         match outcome.status:
             case 200 | 409:
                 return JSONResponse({"held": outcome.held}, outcome.status)
             case _ if outcome.waiting:
                 raise Refusal(outcome.status, outcome.error, waiting=True)
         raise Refusal(outcome.status, outcome.error)
+
+    def _put(self, who: Who, body: bytes) -> Future[Outcome]:
+        """In a thread of those that unpack, so that no more is unpacked than can wait."""
+        if self._writer.full:
+            raise Full("the collector is behind")
+        return self._writer.put(who, decode(body))
+
+    def _behind(self, who: Who) -> Refusal:
+        return self._away("busy", Refusal(503, "the collector is behind", again=self._later.seconds(who), close=True))
 
     async def _who(self, request: Request) -> Who:
         """The node that a token is of. Raises Refusal."""

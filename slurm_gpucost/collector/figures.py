@@ -87,6 +87,7 @@ def _of_ledger(path: Path, settings: Settings, now_ms: int) -> Families:
 def _told(queries: LedgerQueries, settings: Settings, now_ms: int) -> Iterator[Metric]:
     yield from _nodes(nodes.listed(queries), settings.collector.silent_seconds * MS, now_ms)
     yield _coverage(queries, now_ms)
+    yield _one("gpucost_unprojected", "Jobs and nodes that the projection fails at.", len(queries.ask("unprojected")))
     polls = Gauge("gpucost_witness_age_seconds", "Since a witness last answered.", labels=["cluster", "witness"])
     for row in queries.ask("last_polls"):
         if row["any_ms"] is not None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from random import randint
 
 MIB = 1024 * 1024
 PACKED_BYTES = 8 * MIB
@@ -36,6 +37,10 @@ PEER_RATE = (20.0, 200.0)
 """The same of an address or a user."""
 ADDRESS_RATE = (200.0, 2000.0)
 """The same of all users of an address, before it is known who they are."""
+LATEST_SECONDS = (8, 60)
+"""Within how long who found no room is told to come again: where few are told so, and where many are."""
+COMERS_A_SECOND = 50
+"""So many of them are meant to come, for to be refused costs time, too."""
 _MOST_BUCKETS = 100_000
 
 
@@ -106,3 +111,20 @@ class Room:
             yield True
         finally:
             self._left += size
+
+
+class Later:
+    """When those for whom there was no room are to come again: not all at once, and later where there are many."""
+
+    def __init__(self) -> None:
+        self._told: set[object] = set()
+
+    def seconds(self, client: object) -> int:
+        """For one that is refused now."""
+        self._told.add(client)
+        soonest, latest = LATEST_SECONDS
+        return randint(1, max(soonest, min(latest, 2 * len(self._told) // COMERS_A_SECOND)))
+
+    def came(self, client: object) -> None:
+        """It was taken."""
+        self._told.discard(client)

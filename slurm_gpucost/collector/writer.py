@@ -27,7 +27,7 @@ MOST_BATCHES = 500
 """In one transaction."""
 MOST_ROWS = 20_000
 WAITING_ROWS = 60_000
-"""Rows of batches that wait, each about a KiB; more are refused for now."""
+"""Rows of batches that wait, each about a KiB; where there are so many, further batches are refused for now."""
 WAITING = 2_000
 log = logging.getLogger("gpucostd")
 Step = Callable[[], None]
@@ -103,8 +103,8 @@ class Writer:
         """Take a batch in; its outcome comes when it is durable. Raises Full."""
         rows = sum(map(len, batch.rows.values()))
         with self._guard:
-            if self._ending or self._count >= WAITING or (self._count and self._rows + rows > WAITING_ROWS):
-                raise Full("the collector is behind; try again in a second")
+            if self.full:
+                raise Full("the collector is behind")
             self._count += 1
             self._rows += rows
             waiting = _Waiting(who, batch, rows, _future(), time.monotonic())

@@ -47,6 +47,10 @@ def gpu_gres(tres: str) -> tuple[GresCount, ...]:
     return tuple(sorted(counts))
 
 
+MOST_INDEX = 65_535
+"""Of a GRES on a node; what is larger is none."""
+
+
 def parse_index_list(text: str) -> list[int] | None:
     """The integers of ``0,2-4``; None when the text is no such list (UUIDs, ``NoDevFiles``, '')."""
     indexes: list[int] = []
@@ -55,7 +59,7 @@ def parse_index_list(text: str) -> list[int] | None:
         if not text.isascii() or len(part) > 40 or not low.isdigit() or (dash and not high.isdigit()):
             return None
         first, last = int(low), int(high or low)
-        if last < first or last - first > 4096:
+        if last < first or last - first > 4096 or last > MOST_INDEX:
             return None
         indexes.extend(range(first, last + 1))
     return indexes

@@ -17,11 +17,12 @@ from typing import TypeVar
 from slurm_gpucost.domain.evidence import AccountingRow, ControllerRow, HookEvent, NodeReport, SlotReport
 from slurm_gpucost.domain.projection import project
 from slurm_gpucost.domain.records import Attempt, JobEvidence, Lease, Topology, Vanished
-from slurm_gpucost.ledger import timelines
+from slurm_gpucost.ledger import timelines, unprojected
 from slurm_gpucost.ledger.leases import Leases
 from slurm_gpucost.ledger.store import Ledger
 
 BATCH_JOBS = 5_000
+BATCH_NODES = 200
 YIELD_SECONDS = 0.005
 """Between batches others get the writers' lock: the daemon goes on taking events in while a backfill is projected."""
 PROJECTION = "5"
@@ -47,6 +48,12 @@ def pending(db: sqlite3.Connection) -> int:
     """How many jobs and nodes await projection."""
     count: int = db.execute("SELECT count(*) FROM dirty_job").fetchone()[0]
     return count + timelines.pending(db)
+
+
+def try_again(ledger: Ledger) -> None:
+    """Mark what the projection failed at, when this is perhaps another version."""
+    with ledger.transaction() as db:
+        unprojected.mark_again(db)
 
 
 def bring_up_to_date(
@@ -90,11 +97,27 @@ def _project_nodes(ledger: Ledger, batches: int | None) -> None:
     """The time of the devices of marked nodes, a batch a transaction."""
     while True:
         with ledger.transaction() as db:
-            if not timelines.project_nodes(db):
+            if not project_nodes(db):
                 return
         if batches is not None:
             return
         time.sleep(YIELD_SECONDS)
+
+
+def project_nodes(db: sqlite3.Connection) -> int:
+    """The time of the devices of some marked nodes, inside the caller's transaction; how many there were."""
+    marked = timelines.marked(db, BATCH_NODES)
+    for cluster, node, from_ms in marked:
+        try:
+            with unprojected.savepoint(db):
+                timelines.project_node(db, cluster, node, from_ms)
+                db.execute("DELETE FROM unprojected_node WHERE cluster = ? AND node = ?", (cluster, node))
+        except Exception as error:
+            if not unprojected.is_of_values(error):
+                raise
+            unprojected.note_node(db, cluster, node, error)
+        db.execute("DELETE FROM dirty_node WHERE cluster = ? AND node = ?", (cluster, node))
+    return len(marked)
 
 
 def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None) -> int:
@@ -104,6 +127,8 @@ def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None
         db.execute("DELETE FROM lease_row")
         db.execute("DELETE FROM holder")
         db.execute("DELETE FROM unknown_device")
+        db.execute("DELETE FROM unprojected_job")
+        db.execute("DELETE FROM unprojected_node")
         for table in ("accounting_row", "hook_event", "controller_row"):
             db.execute(f"INSERT OR IGNORE INTO dirty_job SELECT DISTINCT cluster, job_id FROM {table}")
         known, done = topology(db, shards), 0
@@ -112,7 +137,7 @@ def rebuild(ledger: Ledger, shards: Mapping[str, int], progress: Progress | None
             if progress:
                 progress(done)
         timelines.mark_all(db)
-        while timelines.project_nodes(db):
+        while project_nodes(db):
             pass
         db.execute("INSERT OR REPLACE INTO meta VALUES ('projection', ?)", (settings_key(shards),))
     return done
@@ -129,13 +154,33 @@ def _note_longest(db: sqlite3.Connection, length_ms: int) -> None:
 
 def _project_batch(db: sqlite3.Connection, ask: Callable[[], Topology], jobs: int, *, fresh: bool = False) -> int:
     """``ask`` gives the topology, which is read only where there is something to project."""
+    ordered = "SELECT cluster, job_id FROM dirty_job ORDER BY cluster, job_id LIMIT ?"
+    marked: list[tuple[str, int]] = db.execute(ordered, (jobs,)).fetchall()
+    if marked:
+        _project_jobs(db, marked, ask(), fresh=fresh)
+    return len(marked)
+
+
+def _project_jobs(db: sqlite3.Connection, jobs: list[tuple[str, int]], known: Topology, *, fresh: bool) -> None:
+    """All of them but those that it fails at; found by halving, for they are few."""
+    try:
+        with unprojected.savepoint(db):
+            _project_all(db, jobs, known, fresh=fresh)
+    except Exception as error:
+        if not unprojected.is_of_values(error):
+            raise
+        if len(jobs) == 1:
+            unprojected.note_job(db, *jobs[0], error)
+            return
+        middle = len(jobs) // 2
+        for part in (jobs[:middle], jobs[middle:]):
+            _project_jobs(db, part, known, fresh=fresh)
+
+
+def _project_all(db: sqlite3.Connection, jobs: list[tuple[str, int]], known: Topology, *, fresh: bool) -> None:
     db.execute("CREATE TEMP TABLE IF NOT EXISTS batch (cluster TEXT, job_id INTEGER, PRIMARY KEY (cluster, job_id))")
     db.execute("DELETE FROM batch")
-    db.execute("INSERT INTO batch SELECT cluster, job_id FROM dirty_job ORDER BY cluster, job_id LIMIT ?", (jobs,))
-    count: int = db.execute("SELECT count(*) FROM batch").fetchone()[0]
-    if not count:
-        return 0
-    known = ask()
+    db.executemany("INSERT INTO batch VALUES (?, ?)", jobs)
     before: list[Lease] = []
     writer = Leases(db)
     if not fresh:
@@ -154,8 +199,8 @@ def _project_batch(db: sqlite3.Connection, ask: Callable[[], Topology], jobs: in
     writer.write(leases)
     if not fresh:
         timelines.mark_leases(db, before, leases)
-    db.execute("DELETE FROM dirty_job WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
-    return count
+    for table in ("dirty_job", "unprojected_job"):
+        db.execute(f"DELETE FROM {table} WHERE (cluster, job_id) IN (SELECT cluster, job_id FROM batch)")
 
 
 def _evidence(db: sqlite3.Connection) -> Iterator[JobEvidence]:

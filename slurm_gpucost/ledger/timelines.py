@@ -16,7 +16,6 @@ from slurm_gpucost.domain.outages import outages
 from slurm_gpucost.domain.records import Lease
 from slurm_gpucost.domain.timeline import DeviceTime, Hold, timeline
 
-BATCH_NODES = 200
 _Key = tuple[str, str]
 
 
@@ -62,13 +61,9 @@ def pending(db: sqlite3.Connection) -> int:
     return count
 
 
-def project_nodes(db: sqlite3.Connection, most: int = BATCH_NODES) -> int:
-    """Project the time of at most so many marked nodes, inside the caller's transaction; how many there were."""
-    marked = db.execute("SELECT cluster, node, from_ms FROM dirty_node LIMIT ?", (most,)).fetchall()
-    for cluster, node, from_ms in marked:
-        _project(db, cluster, node, from_ms)
-        db.execute("DELETE FROM dirty_node WHERE cluster = ? AND node = ?", (cluster, node))
-    return len(marked)
+def marked(db: sqlite3.Connection, most: int) -> list[tuple[str, str, int]]:
+    """At most so many of the nodes that await projection: cluster, node, from when on."""
+    return db.execute("SELECT cluster, node, from_ms FROM dirty_node LIMIT ?", (most,)).fetchall()
 
 
 def _ends(leases: Iterable[Lease]) -> dict[Lease, list[tuple[int, int]]]:
@@ -89,7 +84,8 @@ def _place(lease: Lease) -> Lease:
     )  # fmt: skip
 
 
-def _project(db: sqlite3.Connection, cluster: str, node: str, from_ms: int) -> None:
+def project_node(db: sqlite3.Connection, cluster: str, node: str, from_ms: int) -> None:
+    """Make a node's time from a moment on anew, inside the caller's transaction."""
     key = (cluster, node)
     where = "WHERE cluster = ? AND node = ?"
     events = [NodeEvent(*row) for row in db.execute(f"SELECT * FROM node_event {where}", key)]

@@ -38,6 +38,7 @@ def status(settings: Settings, queries: LedgerQueries, now_ms: int | None = None
             f"{counts['held_attempts']} attempts are known from hooks or controller alone: shown, held, not billed "
             "(just started jobs are among them until the accounting is asked again)"
         )
+    found += unprojected_findings(queries)
     if counts["set_aside"]:
         found.append(f"{counts['set_aside']} rows or files could not be read and are set aside (table set_aside)")
     if stale:
@@ -103,6 +104,20 @@ def capacity_findings(settings: Settings, queries: Queries, now_ms: int) -> list
         "inventory, which counts as the capacity; mend `devices`, for it makes the price"
         for sku, count in devices_on(settings, now_ms - 1).items()
         if count != there.get(sku, 0)
+    ]
+
+
+def unprojected_findings(queries: Queries) -> list[str]:
+    """Whether there is something that the projection fails at."""
+    rows = queries.ask("unprojected")
+    if not rows:
+        return []
+    first = rows[0]
+    more = f", and {len(rows) - 1} more (tables unprojected_job, unprojected_node)" if len(rows) > 1 else ""
+    return [
+        f"{first['what']} of {first['cluster']}{more}: its projection fails, a fault of gpucost: {first['reason']}; "
+        "its leases are as they were before (none after a rebuild), its evidence is kept; please report it, a mended "
+        "version tries again"
     ]
 
 

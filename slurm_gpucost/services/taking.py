@@ -5,7 +5,9 @@ Each function is one durable transaction, safe to repeat; projection follows in 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from slurm_gpucost.domain.evidence import DeviceReport, HookEvent, SlotReport
@@ -32,9 +34,14 @@ def take_events(ledger: Ledger, settings: OfCluster, files: Iterable[SpoolFile],
             try:
                 events.append(to_event(file.content, file.at_ms, settings.cluster))
             except BadEvent as error:
-                ingest.set_aside(db, "hook", file.path.name, None, str(error), file.content, now_ms)
+                ingest.set_aside(db, "hook", _name(file.path), None, str(error), file.content, now_ms)
         ingest.add_hooks(db, events)
     return events
+
+
+def _name(path: Path) -> str:
+    """As text that a database takes: a name can hold any bytes."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
 def take_inventory(ledger: Ledger, devices: Iterable[DeviceReport], slots: Iterable[SlotReport]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from slurm_gpucost.collector import answers
 from slurm_gpucost.collector.answers import Answer, Answers
-from slurm_gpucost.collector.limits import AtOnce, Rates, Room
+from slurm_gpucost.collector.limits import AtOnce, Later, Rates, Room
 from slurm_gpucost.collector.peers import Peer
 from slurm_gpucost.collector.replies import Refusal
 from slurm_gpucost.collector.turns import Turns
@@ -145,3 +145,15 @@ def test_answers_of_one_user_push_out_his_own(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_peers(peer: Peer, client: str, private: bool) -> None:
     assert (peer.client, peer.private) == (client, private)
+
+
+def test_who_finds_no_room_comes_again_later_where_there_are_many() -> None:
+    later = Later()
+    assert {later.seconds("n1") for _ in range(500)} == set(range(1, 9)), "one node, however often it comes"
+    told = [later.seconds(f"n{number}") for number in range(2_000)]
+    assert max(told) <= 60
+    crowd = [later.seconds(f"n{number}") for number in range(2_000)]
+    assert max(crowd) == 60 and 25 < sum(crowd) / len(crowd) < 36, "evenly over a minute, not all at once"
+    for number in range(2_000):
+        later.came(f"n{number}")
+    assert max(later.seconds("n1") for _ in range(500)) == 8

@@ -44,7 +44,21 @@ def test_a_count_that_is_none_is_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "indexes"),
     [("0", [0]), ("0,2-4", [0, 2, 3, 4]), ("7-7", [7])]
-    + [(text, None) for text in ("", "GPU-aa,GPU-bb", "NoDevFiles", "3-1", "0-", "-1", "0,,1", "0-9999999999")],
+    + [
+        (text, None)
+        for text in (
+            "",
+            "GPU-aa,GPU-bb",
+            "NoDevFiles",
+            "3-1",
+            "0-",
+            "-1",
+            "0,,1",
+            "0-9999999999",
+            "9" * 30,
+            "65535-65536",
+        )
+    ],
 )
 def test_index_lists(text: str, indexes: list[int] | None) -> None:
     assert parse_index_list(text) == indexes

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from slurm_gpucost.costing.quantity import Rounding
 from slurm_gpucost.domain.evidence import AccountingRow, NodeEvent, NodeReport, Poll
-from slurm_gpucost.ledger import asked, ingest, timelines
+from slurm_gpucost.ledger import asked, ingest, projector
 from slurm_gpucost.ledger.projector import project_dirty
 from slurm_gpucost.ledger.reports import add_node_events, add_nodes
 from slurm_gpucost.ledger.store import open_ledger
@@ -68,7 +68,7 @@ def fill(
             add_node_events(db, events)
             asked.add_poll(db, Poll("sacct", "c", T0 + LOOKED * 1000, None, None, 1, 1, 1, 1, ""))
         project_dirty(ledger, site.shards)
-        while timelines.project_nodes(ledger.connection):
+        while projector.project_nodes(ledger.connection):
             pass
     return site
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +22,7 @@ from slurm_gpucost.ledger.tokens import Who
 from slurm_gpucost.ledger.whole import faults
 from slurm_gpucost.services.intake import held, take_batches
 from tests.unit.builders import T0
+from tests.unit.spoiled import spoil
 from tests.unit.uplinked import (
     EVIDENCE,
     N1,
@@ -199,51 +198,6 @@ def test_each_entry_is_in_once_whatever_happens(
     assert sorted(kept, key=repr) == expected(empty, both)["set_aside"]
     foreign = ledger.connection.execute("SELECT count(*) FROM set_aside WHERE witness = 'uplink'").fetchone()[0]
     assert foreign == sum(getattr(row, "node", node.who.node) != node.who.node for node in both for row in node.entries)
-
-
-NASTY: list[Any] = [
-    0, -1, 1 << 31, (1 << 62) - 1, 1 << 62, 1 << 64, 10**30, True, None, "", "x" * 70_000, "\x00", "\ud800", "é\u202e",
-    [], [[]], {}, {"a": {}}, "0-4096,1-4096", "ff", "zz", 1.5, T0, T0 * 1000,
-]  # fmt: skip
-
-
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """(container, key) of everything in a JSON value."""
-    for key in list(value) if isinstance(value, dict) else range(len(value)):
-        yield value, key
-        if isinstance(value[key], (dict, list)):
-            yield from places(value[key])
-
-
-def spoil(body: bytes, chance: random.Random) -> bytes:
-    kind = chance.choice(["bytes", "cut", "text", "json", "json", "value", "value", "value"])
-    if kind == "cut":
-        return body[: chance.randrange(len(body))]
-    if kind == "bytes":
-        changed = bytearray(body)
-        for _ in range(chance.randint(1, 4)):
-            changed[chance.randrange(len(changed))] = chance.randrange(256)
-        return bytes(changed)
-    text = bytearray(zlib.decompress(body, wbits=31))
-    if kind == "text":
-        for _ in range(chance.randint(1, 3)):
-            text[chance.randrange(len(text))] = chance.choice(b'0"[]{},:9a\\\xff')
-        return pack(bytes(text))
-    said = json.loads(text)
-    for _ in range(chance.randint(1, 3)):
-        if kind == "json":
-            container, key = chance.choice(list(places(said)))
-            container[key] = chance.choice(NASTY)
-        else:  # of the right type, so that it comes through to the checks behind
-            container = chance.choice(chance.choice(list(said["rows"].values()))["rows"])
-            key = chance.randrange(len(container))
-            container[key] = chance.choice([one for one in NASTY if type(one) is type(container[key])])
-    return pack(json.dumps(said).encode())
-
-
-def pack(text: bytes) -> bytes:
-    packer = zlib.compressobj(1, wbits=31)
-    return packer.compress(text) + packer.flush()
 
 
 def test_a_thousand_spoiled_batches_leave_the_ledger_whole(ledger: Ledger, empty: sqlite3.Connection) -> None:

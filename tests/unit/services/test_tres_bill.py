@@ -23,7 +23,7 @@ from slurm_gpucost.costing.lines import Charge, Priced, amount
 from slurm_gpucost.costing.periods import Period
 from slurm_gpucost.domain.errors import ConfigError
 from slurm_gpucost.domain.evidence import AccountingRow, NodeReport, Poll
-from slurm_gpucost.ledger import asked, ingest, timelines
+from slurm_gpucost.ledger import asked, ingest, projector
 from slurm_gpucost.ledger.projector import project_dirty
 from slurm_gpucost.ledger.reports import add_nodes
 from slurm_gpucost.ledger.store import open_ledger
@@ -97,7 +97,7 @@ def fill(site: Settings, rows: Iterable[AccountingRow], gpus: dict[str, str] | N
             ingest.add_accounting(db, [row._replace(observed_at_ms=T0 + LOOKED * 1000) for row in rows])
             asked.add_poll(db, Poll("sacct", "c", T0 + LOOKED * 1000, None, None, 1, 1, 1, 1, ""))
         project_dirty(ledger, site.shards)
-        while timelines.project_nodes(ledger.connection):
+        while projector.project_nodes(ledger.connection):
             pass
     return site
 
