@@ -15,6 +15,7 @@ from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.domain.evidence import digest_of
 from slurm_gpucost.domain.wire import TABLES
 from slurm_gpucost.ledger import migrations
+from slurm_gpucost.ledger.own_files import refuse_foreign
 from slurm_gpucost.ledger.store import JOURNAL, Ledger, open_readonly, open_writable
 
 CACHE_KIB = 2048
@@ -85,6 +86,7 @@ class Journal(Ledger):
 
 def open_journal(path: Path, clock: Callable[[], int], here: str | None = None) -> Journal:
     """Open for writing, made (mode 0600) where missing. Raises LedgerError, for a ledger too: it is left as it is."""
+    refuse_foreign(path)
     if path.exists() and not path.with_name(path.name + "-journal").exists():
         db = open_readonly(path, check_only=True, words=JOURNAL)
         try:

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from threading import RLock
 
-from slurm_gpucost.domain.errors import LedgerBusy, LedgerError
+from slurm_gpucost.domain.errors import LedgerBusy
+from slurm_gpucost.ledger.own_files import open_lock
 
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.002
@@ -51,11 +52,9 @@ class WriterLock:
         self._threads.release()
 
     def _acquire(self) -> None:
-        try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise LedgerError(f"{self.path}: cannot be opened for writing ({error.strerror})") from error
-        self._give_to_owner()
+        owner = self._owner()
+        self._fd = open_lock(self.path, () if owner is None else (owner.st_uid,))
+        self._give_to(owner)
         deadline = time.monotonic() + self._wait
         while True:
             try:
@@ -76,9 +75,14 @@ class WriterLock:
         with contextlib.suppress(OSError):  # a full disk must not keep anyone from the lock; only the name is lost
             os.pwrite(self._fd, line, 0)
 
-    def _give_to_owner(self) -> None:
+    def _owner(self) -> os.stat_result | None:
+        try:
+            return self._ledger.stat()
+        except OSError:
+            return None
+
+    def _give_to(self, owner: os.stat_result | None) -> None:
         """The lock that root makes must be one that the ledger's owner can take; SQLite sees to that for its files."""
-        if os.geteuid() == 0:
+        if owner is not None and os.geteuid() == 0:
             with contextlib.suppress(OSError):
-                owner = self._ledger.stat()
                 os.fchown(self._fd, owner.st_uid, owner.st_gid)

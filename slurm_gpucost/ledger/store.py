@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.ledger import migrations
 from slurm_gpucost.ledger.lock import WriterLock
+from slurm_gpucost.ledger.own_files import make, refuse_foreign_link
 
 _NETWORK_FILE_SYSTEMS = frozenset(
     "nfs nfs4 cifs smb3 smbfs lustre gpfs beegfs beegfs_nodev ceph glusterfs afs pvfs2 orangefs panfs 9p "
@@ -158,15 +159,13 @@ def open_writable(
     if not path.parent.is_dir():
         raise LedgerError(f"{path}: its directory does not exist; make it, or {words.other}")
     refuse_network(path, words=words)
+    refuse_foreign_link(path)
     if path.exists() and not path.with_name(path.name + "-journal").exists():
         # Look without touching first: what is refused stays as it was, to the byte. Where whoever made it was killed
         # before it was in WAL mode, a journal must be rolled back first, and only a writer can do that.
         open_readonly(path, check_only=True, words=words).close()
     elif not path.exists():
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        except OSError as error:
-            raise LedgerError(f"{path}: cannot be made ({error.strerror})") from error
+        make(path)
     connection = _connect(path, "rw", words)
     try:
         with WriterLock(path):

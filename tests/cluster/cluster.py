@@ -197,6 +197,27 @@ class Cluster:
         assert found
         return found[0]
 
+    def stop(self, daemon: str, signal: str = "TERM") -> None:
+        """End slurmctld, slurmdbd, slurmd-n1, slurmd-n2 or mariadbd, and wait until it is gone."""
+        if daemon == "mariadbd":
+            pid = int(self.run(["pidof", "mariadbd"]).stdout.split()[0])
+        else:
+            pid = int(self.read(f"/run/{daemon}.pid"))
+        self.kill(pid, signal)
+        self.until(lambda: not self.alive(pid), f"{daemon} to end", 30, every=0.1)
+
+    def start(self, daemon: str, *options: str) -> None:
+        """Start one that was stopped."""
+        if daemon == "mariadbd":
+            words = "--user=mysql --skip-networking --socket=/run/mysqld/mysqld.sock --innodb-buffer-pool-size=64M"
+            self.spawn(f"mariadbd {words} --innodb-flush-log-at-trx-commit=0", "mariadbd")
+        elif daemon == "slurmctld":
+            self.run(["slurmctld", "-i", *options])
+        elif daemon == "slurmdbd":
+            self.run(["slurmdbd", *options])
+        else:
+            self.run(["slurmd", "-N", daemon.removeprefix("slurmd-"), *options])
+
     def sbatch(self, script: str, user: str, *options: str) -> int:
         """Submit a script (text that begins with ``#!``) or a command; the job's id."""
         batch = script.startswith("#!")

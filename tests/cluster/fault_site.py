@@ -78,27 +78,6 @@ class Site(Cluster):
             self.start(f"slurmd-{node}")
         self.until_idle(*NODES)
 
-    def stop(self, daemon: str, signal: str = "TERM") -> None:
-        """End slurmctld, slurmdbd, slurmd-n1, slurmd-n2 or mariadbd, and wait until it is gone."""
-        if daemon == "mariadbd":
-            pid = int(self.run(["pidof", "mariadbd"]).stdout.split()[0])
-        else:
-            pid = int(self.read(f"/run/{daemon}.pid"))
-        self.kill(pid, signal)
-        self.until(lambda: not self.alive(pid), f"{daemon} to end", 30, every=0.1)
-
-    def start(self, daemon: str, *options: str) -> None:
-        """Start one that was stopped."""
-        if daemon == "mariadbd":
-            words = "--user=mysql --skip-networking --socket=/run/mysqld/mysqld.sock --innodb-buffer-pool-size=64M"
-            self.spawn(f"mariadbd {words} --innodb-flush-log-at-trx-commit=0", "mariadbd")
-        elif daemon == "slurmctld":
-            self.run(["slurmctld", "-i", *options])
-        elif daemon == "slurmdbd":
-            self.run(["slurmdbd", *options])
-        else:
-            self.run(["slurmd", "-N", daemon.removeprefix("slurmd-"), *options])
-
     def crash(self, node: str, jobs: Iterable[int]) -> None:
         """The node's slurmd and all that ran there for these jobs die at once; no epilog runs."""
         slurmd = self.read(f"/run/slurmd-{node}.pid").strip()

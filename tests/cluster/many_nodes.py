@@ -2,8 +2,9 @@
 
 The collector runs as the user ``gpucost``, a Slurm operator. Beside alice, bob and carol of every cluster: carol is
 coordinator of ``science`` (physics and biology are below it), dave of the config's finance, olga a Slurm operator.
-While jobs run, a node's daemon and the collector are killed; the collector stays away for some seconds. Then n1, which
-has no disk, loses its power under two jobs: spool and journal are gone, and its new journal is accepted by hand.
+While jobs run, a node's daemon and the collector are killed; the collector stays away for some seconds. Then slurmctld
+is killed under two jobs, and slurmdbd and its database under two others. Then n1, which has no disk, loses its power
+under two jobs: spool and journal are gone, and its new journal is accepted by hand.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ URL = "http://127.0.0.1:6843"
 SOCKET = "/run/gpucost/collector.sock"
 JOURNAL, TOKEN = "/var/lib/gpucost/journal.db", "/etc/gpucost/node.token"
 AWAY_SECONDS = 6
+SLURM = (("slurmctld",), ("slurmdbd", "mariadbd"))
+"""What of Slurm is killed together."""
 WINDOWS = "SELECT device, start_ms, end_ms, observed_ms, energy_mj FROM usage_window"
 _NODE = f"""cluster = "alpha"
 timezone = "{ZONE}"
@@ -59,6 +62,8 @@ class ManyNodes(Site):
         self.nodes: dict[str, int] = {}
         """The process of each node's daemon."""
         self.tokens: dict[str, str] = {}
+        self.outlived: list[int] = []
+        """Jobs under which daemons of Slurm were killed."""
 
     def set_up(self) -> None:
         cluster = self.cluster
@@ -113,7 +118,27 @@ class ManyNodes(Site):
 
     def play(self) -> None:
         self.ran = workload.submit(self.cluster, self._trouble)
+        for daemons in SLURM:
+            self._slurm_killed(*daemons)
         self._power_cut()
+
+    def _slurm_killed(self, *daemons: str) -> None:
+        """kill -9 while a job runs on each node; they end when slurmctld is back, and before slurmdbd is."""
+        cluster, last = self.cluster, 12
+        jobs = [
+            cluster.sbatch(workload.batch(f"saw batch {last}"), user, "--gres=gpu:1", f"--nodelist={node}")
+            for user, node in (("alice", "n1"), ("bob", "n2"))
+        ]
+        for job in jobs:
+            cluster.wait_state(job, "RUNNING")
+        time.sleep(last / 2)  # what slurmctld has not saved when it is killed it starts anew
+        for daemon in daemons:
+            cluster.stop(daemon, "KILL")
+        time.sleep(2 if "slurmctld" in daemons else last / 2 + 2)
+        for daemon in reversed(daemons):
+            cluster.start(daemon)
+        cluster.wait(jobs)
+        self.outlived += jobs
 
     def _power_cut(self) -> None:
         """One job has run for some seconds then, the other for less than one."""

@@ -18,7 +18,7 @@ from tests.cluster.compare import (
     assert_quantities,
     assert_times_and_owners,
 )
-from tests.cluster.many_nodes import SOCKET, URL, WINDOWS, ManyNodes, uuid
+from tests.cluster.many_nodes import SLURM, SOCKET, URL, WINDOWS, ManyNodes, uuid
 from tests.cluster.scenario import LEDGER, MAIN
 
 pytestmark = pytest.mark.cluster
@@ -82,6 +82,14 @@ def test_a_power_cut_costs_no_lease(many: ManyNodes) -> None:
     assert unnamed <= 1, "the job that had run for less than a second may be known by its node alone"
     state = {row[0]: row[1] for row in many.ask("SELECT journal, state FROM node_journal WHERE node = 'n1'")}
     assert state[many.lost_journal[0][0]] == "retired"
+
+
+def test_killed_daemons_of_slurm_cost_no_lease(many: ManyNodes) -> None:
+    ended = {attempt["job_id"]: attempt for attempt in many.jobs() if int(attempt["job_id"]) in many.outlived}
+    assert len(ended) == len(many.outlived) == 2 * len(SLURM)
+    for attempt in ended.values():
+        (lease,) = attempt["leases"]
+        assert attempt["state"] == "COMPLETED" and lease["device"] == uuid(lease["node"], lease["index"])
 
 
 def test_leases_name_the_devices_by_uuid(many: ManyNodes) -> None:
@@ -173,6 +181,37 @@ def test_munge_from_another_host(many: ManyNodes) -> None:
     forged = "setpriv --reuid=bob --regid=bob --clear-groups gpucost jobs -S now-1hour --json --collector "
     bob = many.cluster.run(forged + URL, node="n1", cwd="/").stdout
     assert users_in(json.loads(bob)) == {"bob"}, "root with the key can be any user, and sees what that one may"
+
+
+def test_a_captured_munge_credential_is_good_for_nobody(many: ManyNodes) -> None:
+    """mallory sees what alice sends: neither again, nor first with another question, is it an answer to him."""
+    make = (
+        "import json, sys\n"
+        "sys.path[:0] = ['/opt/gpucost', '/opt/site']\n"
+        "from slurm_gpucost.sources import munge\n"
+        "body = json.dumps({'params': {'start': 0, 'end': 4000000000}}).encode()\n"
+        "for _ in range(2):\n"
+        "    print(json.dumps(munge.credentials('POST', '/v1/queries/jobs', body, '127.0.0.1')))\n"
+    )
+    made = [json.loads(line) for line in python(many, make, "alice").splitlines()]
+    ask = (
+        "import http.client, json, sys\n"
+        "for headers, path, params in json.loads(sys.stdin.read()):\n"
+        "    c = http.client.HTTPConnection('127.0.0.1', 6843)\n"
+        "    c.request('POST', '/v1/queries/' + path, json.dumps({'params': params}).encode(), headers)\n"
+        "    r = c.getresponse(); print(r.status, r.read().decode()[:200].replace(chr(10), ' '))\n"
+    )
+    hers, all_of_it = {"start": 0, "end": 4000000000}, {"start": 0, "end": 4000000000, "all_users": True}
+    told = python(many, ask, "alice", json.dumps([[made[0], "jobs", hers]]))
+    assert told.startswith("200 ")
+    tries = [[made[0], "jobs", hers], [made[1], "jobs", all_of_it], [made[1], "invoice", hers]]
+    for line in python(many, ask, "mallory", json.dumps(tries)).splitlines():
+        assert line.startswith("401 ") and "alice" not in line, line
+
+
+def python(many: ManyNodes, program: str, user: str, said: str = "") -> str:
+    """What a program of a user prints on n1."""
+    return many.cluster.run(["python3", "-c", program], user=user, node="n1", cwd="/", input=said).stdout
 
 
 def test_nobody_writes_as_a_node(many: ManyNodes) -> None:

@@ -1,0 +1,83 @@
+"""Files in a directory that others can write, too: nobody may make us write through a name into what is ours.
+
+/var/lib/gpucost belongs to root and to the collector's user. Root writes a journal there, runs commands over that
+user's ledger and takes its lock: a link laid at one of these names would let that user write, as root, wherever he
+likes. SQLite opens what it keeps beside a file (-wal, -shm) without following links.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+
+from slurm_gpucost.domain.errors import LedgerError
+
+
+def open_lock(path: Path, owners: Collection[int]) -> int:
+    """A plain file for reading and writing, made (mode 0600) where missing; ``owners`` may have made it, beside root
+    and ourselves.
+
+    Raises LedgerError where it is anything else: a link, a second name of a file, someone else's.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        what = "is a symbolic link, or cannot" if path.is_symlink() else "cannot"
+        raise LedgerError(f"{path}: {what} be opened for writing ({error.strerror})") from error
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or not _is_known(status, owners):
+        os.close(fd)
+        raise LedgerError(
+            f"{path}: is not the plain file that gpucost made there (user {status.st_uid}, {status.st_nlink} names); "
+            "look who laid it there, and remove it"
+        )
+    return fd
+
+
+def make(path: Path) -> None:
+    """An empty file, mode 0600. A link that stands there already must be root's or ours, and leads to its place."""
+    refuse_foreign_link(path)
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    try:
+        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be made ({error.strerror})") from error
+
+
+def refuse_foreign_link(path: Path) -> None:
+    """Raises LedgerError where a symbolic link of another user stands there. Root's and our own are followed."""
+    status = _lstat(path)
+    if status is not None and stat.S_ISLNK(status.st_mode) and not _is_known(status):
+        raise LedgerError(
+            f"{path}: is a symbolic link of user {status.st_uid}, and is not followed; remove it, or name the file "
+            "that is meant"
+        )
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raises LedgerError where a file is another user's, or has a second name: its content would not be ours alone."""
+    refuse_foreign_link(path)
+    try:
+        status = path.stat()
+    except OSError:
+        return
+    if not _is_known(status) or (stat.S_ISREG(status.st_mode) and status.st_nlink > 1):
+        raise LedgerError(
+            f"{path}: belongs to user {status.st_uid} and has {status.st_nlink} names, so others can change it; "
+            "move it away, or name another file"
+        )
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
+def _is_known(status: os.stat_result, owners: Collection[int] = ()) -> bool:
+    return status.st_uid in (0, os.geteuid()) or status.st_uid in owners
