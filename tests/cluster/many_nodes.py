@@ -20,8 +20,9 @@ URL = "http://127.0.0.1:6843"
 SOCKET = "/run/gpucost/collector.sock"
 JOURNAL, TOKEN = "/var/lib/gpucost/journal.db", "/etc/gpucost/node.token"
 AWAY_SECONDS = 6
-SLURM = (("slurmctld",), ("slurmdbd", "mariadbd"))
-"""What of Slurm is killed together."""
+SLURM = {("slurmctld",): 20, ("slurmdbd", "mariadbd"): 10}
+"""What of Slurm is killed together, under jobs of so many seconds."""
+ANSWERS = {"mariadbd": "mariadb -e 'SELECT 1'", "slurmdbd": "sacctmgr -n show cluster"}
 WINDOWS = "SELECT device, start_ms, end_ms, observed_ms, energy_mj FROM usage_window"
 _NODE = f"""cluster = "alpha"
 timezone = "{ZONE}"
@@ -118,27 +119,37 @@ class ManyNodes(Site):
 
     def play(self) -> None:
         self.ran = workload.submit(self.cluster, self._trouble)
-        for daemons in SLURM:
-            self._slurm_killed(*daemons)
+        for daemons, seconds in SLURM.items():
+            self._slurm_killed(seconds, *daemons)
         self._power_cut()
 
-    def _slurm_killed(self, *daemons: str) -> None:
+    def _slurm_killed(self, seconds: int, *daemons: str) -> None:
         """kill -9 while a job runs on each node; they end when slurmctld is back, and before slurmdbd is."""
-        cluster, last = self.cluster, 12
+        cluster = self.cluster
         jobs = [
-            cluster.sbatch(workload.batch(f"saw batch {last}"), user, "--gres=gpu:1", f"--nodelist={node}")
+            cluster.sbatch(workload.batch(f"saw batch {seconds}"), user, "--gres=gpu:1", f"--nodelist={node}")
             for user, node in (("alice", "n1"), ("bob", "n2"))
         ]
         for job in jobs:
             cluster.wait_state(job, "RUNNING")
-        time.sleep(last / 2)  # what slurmctld has not saved when it is killed it starts anew
+        self._until_saved(jobs)
         for daemon in daemons:
             cluster.stop(daemon, "KILL")
-        time.sleep(2 if "slurmctld" in daemons else last / 2 + 2)
+        time.sleep(2 if "slurmctld" in daemons else seconds)
         for daemon in reversed(daemons):
             cluster.start(daemon)
+            if daemon in ANSWERS:
+                cluster.until(lambda: cluster.run(ANSWERS[daemon], check=False).returncode == 0, daemon, 30)  # noqa: B023
         cluster.wait(jobs)
         self.outlived += jobs
+
+    def _until_saved(self, jobs: list[int]) -> None:
+        """What slurmctld has not saved when it is killed it starts anew, and books once."""
+        cluster, since = self.cluster, time.time()
+        for job in jobs:
+            cluster.scontrol("update", f"jobid={job}", "comment=saved")
+        state = cluster.path("/var/spool/slurmctld/job_state")
+        cluster.until(lambda: state.exists() and state.stat().st_mtime > since, "slurmctld to save its jobs", 30)
 
     def _power_cut(self) -> None:
         """One job has run for some seconds then, the other for less than one."""

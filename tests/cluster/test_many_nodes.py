@@ -189,7 +189,7 @@ def test_a_captured_munge_credential_is_good_for_nobody(many: ManyNodes) -> None
         "import json, sys\n"
         "sys.path[:0] = ['/opt/gpucost', '/opt/site']\n"
         "from slurm_gpucost.sources import munge\n"
-        "body = json.dumps({'params': {'start': 0, 'end': 4000000000}}).encode()\n"
+        "body = json.dumps({'params': {'start': 'now-1hour', 'end': 'now'}}).encode()\n"
         "for _ in range(2):\n"
         "    print(json.dumps(munge.credentials('POST', '/v1/queries/jobs', body, '127.0.0.1')))\n"
     )
@@ -201,7 +201,8 @@ def test_a_captured_munge_credential_is_good_for_nobody(many: ManyNodes) -> None
         "    c.request('POST', '/v1/queries/' + path, json.dumps({'params': params}).encode(), headers)\n"
         "    r = c.getresponse(); print(r.status, r.read().decode()[:200].replace(chr(10), ' '))\n"
     )
-    hers, all_of_it = {"start": 0, "end": 4000000000}, {"start": 0, "end": 4000000000, "all_users": True}
+    hers = {"start": "now-1hour", "end": "now"}
+    all_of_it = {**hers, "all_users": True}
     told = python(many, ask, "alice", json.dumps([[made[0], "jobs", hers]]))
     assert told.startswith("200 ")
     tries = [[made[0], "jobs", hers], [made[1], "jobs", all_of_it], [made[1], "invoice", hers]]
