@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slurm_gpucost import __version__
-from slurm_gpucost.collector import sockets
+from slurm_gpucost.collector import certificate, sockets
 from slurm_gpucost.collector.app import made
 from slurm_gpucost.collector.batches import Batches
 from slurm_gpucost.collector.engine import Engine
@@ -19,7 +19,7 @@ from slurm_gpucost.collector.limits import REQUEST_SECONDS
 from slurm_gpucost.collector.numbers import Numbers
 from slurm_gpucost.collector.queries import Queries
 from slurm_gpucost.collector.reader import Reader
-from slurm_gpucost.collector.server import serve, tls
+from slurm_gpucost.collector.server import serve
 from slurm_gpucost.collector.wiring import LedgerPeople
 from slurm_gpucost.collector.workers import Workers
 from slurm_gpucost.collector.writer import Writer
@@ -40,7 +40,7 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event, clock: Cal
     own = settings.collector
     with contextlib.ExitStack() as stack:
         sockets.many_files()
-        words = tls(own.tls_cert, own.tls_key)
+        shown = certificate.of(own.tls_cert, own.tls_key)
         unix = sockets.unix(own.socket)
         stack.callback(unix.remove)
         tcp = sockets.tcp(own.listen)
@@ -75,7 +75,7 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event, clock: Cal
         writer.start()
         app = made(batches, queries, figures, writer, reader)
         log.info("gpucostd %s: ledger %s, listens on %s and %s", __version__, ledger_path, own.listen, own.socket)
-        listening = [(tcp, words), ([unix.listening], {})]
+        listening = [(tcp, shown), ([unix.listening], None)]
         asyncio.run(
             serve(app, listening, lambda: stop.is_set() or not writer.alive, REQUEST_SECONDS + 2 * own.query_seconds)
         )

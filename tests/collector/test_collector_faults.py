@@ -129,11 +129,17 @@ def test_munge_says_who_asks(make: Made) -> None:
         assert asked(name, b"{}", fresh) == 401, "of another request"
 
 
-def test_over_tls_a_token_is_taken(make: Made, tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+def new_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """Key and certificate of localhost."""
+    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
     words = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {key} -out {certificate}"
     alternative = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     subprocess.run([*words.split(), *alternative], check=True, capture_output=True)
+    return key, certificate
+
+
+def test_over_tls_a_token_is_taken(make: Made, tmp_path: Path) -> None:
+    key, certificate = new_certificate(tmp_path, "first")
     service = make(f'tls_cert = "{certificate}"', f'tls_key = "{key}"')
     token = service.user_token("mia")
     process = service.launch()
@@ -156,6 +162,17 @@ def test_over_tls_a_token_is_taken(make: Made, tmp_path: Path) -> None:
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):  # no answer is none, too
             assert b"200" not in plain.recv(100)
+
+    (tmp_path / "first.key").unlink()  # half renewed: what was read before is shown
+    until(lambda: "not read anew" in service.log)
+    assert is_ready()
+    for old, new in zip((key, certificate), new_certificate(tmp_path, "second"), strict=True):
+        new.rename(old)
+    until(lambda: "certificate" in service.log and ": read anew" in service.log)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        say(connection(), "GET", "/readyz", None, {})
+    context = ssl.create_default_context(cafile=str(certificate))
+    assert is_ready(), "a new connection is shown the new one, and nothing was started anew"
     service.end()
 
 

@@ -30,10 +30,7 @@ def spoil(body: bytes, chance: random.Random) -> bytes:
     if kind == "cut":
         return body[: chance.randrange(len(body))]
     if kind == "bytes":
-        changed = bytearray(body)
-        for _ in range(chance.randint(1, 4)):
-            changed[chance.randrange(len(changed))] = chance.randrange(256)
-        return bytes(changed)
+        return _with_other_bytes(body, chance)
     text = bytearray(zlib.decompress(body, wbits=31))
     if kind == "text":
         for _ in range(chance.randint(1, 3)):
@@ -62,10 +59,7 @@ def spoil_event(content: bytes, chance: random.Random) -> bytes:
     if kind == "cut":
         return content[: chance.randrange(len(content))]
     if kind == "bytes":
-        changed = bytearray(content)
-        for _ in range(chance.randint(1, 4)):
-            changed[chance.randrange(len(changed))] = chance.randrange(256)
-        return bytes(changed)
+        return _with_other_bytes(content, chance)
     if kind == "version":
         words[0] = chance.choice([b"", b"0", b"2", b"1 ", b"999999999999999999999"])
     elif kind == "fields":
@@ -78,6 +72,13 @@ def spoil_event(content: bytes, chance: random.Random) -> bytes:
         value = chance.choice([b"", b"-1", b"9" * 30, b"0-9999999", b"\xff\xfe", b"a\nb", b"=", "\u202e".encode()])
         words[number] = name + b"=" + value
     return b"\0".join(words)
+
+
+def _with_other_bytes(content: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        changed[chance.randrange(len(changed))] = chance.randrange(256)
+    return bytes(changed)
 
 
 def pack(text: bytes) -> bytes:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from slurm_gpucost.domain.evidence import DeviceReport, HookEvent, SlotReport
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.readings import Window
+from slurm_gpucost.domain.units import HOUR_MS
 from slurm_gpucost.domain.wire import BadBatch, decode, encode
 from slurm_gpucost.ledger import ingest, measured, reports
 from slurm_gpucost.ledger.projector import bring_up_to_date
@@ -138,7 +139,7 @@ def expected(empty: sqlite3.Connection, both: list[Node]) -> dict[str, list[tupl
 
 ACTS = st.lists(
     st.tuples(
-        st.sampled_from(["next", "lost answer", "again", "ahead", "alive", "backup", "restore", "both"]),
+        st.sampled_from(["next", "lost answer", "again", "ahead", "alive", "backup", "restore", "both", "clock"]),
         st.integers(0, 1),
         st.integers(1, 20),
         st.integers(1, 20),
@@ -157,12 +158,13 @@ def test_each_entry_is_in_once_whatever_happens(
     backup = sqlite3.connect(":memory:")
     empty.backup(backup)
     known = [0, 0]  # what each node believes that the collector holds
+    now_ms = T0
 
     def send(which: int, low: int, high: int) -> int:
         node = both[which]
         before = held(ledger.connection, node.who, node.journal)
         who, batch = node.send(min(low, node.last + 1), min(high, node.last))
-        (outcome,) = take_batches(ledger, [(who, decode(encode(batch)))], T0)
+        (outcome,) = take_batches(ledger, [(who, decode(encode(batch)))], now_ms)
         after = held(ledger.connection, node.who, node.journal)
         assert outcome.held == after
         if batch.first <= before + 1:
@@ -184,10 +186,12 @@ def test_each_entry_is_in_once_whatever_happens(
             ledger.connection.backup(backup)
         elif act == "restore":
             backup.backup(ledger.connection)
+        elif act == "clock":  # the collector's steps by an hour, forth or back
+            now_ms = T0 + (-HOUR_MS, 0, HOUR_MS)[a % 3]
         else:
             sent = [node.send(known[i] + 1, min(known[i] + a, node.last)) for i, node in enumerate(both)]
             if all(batch.last >= batch.first - 1 for _, batch in sent):
-                known = [outcome.held for outcome in take_batches(ledger, sent, T0)]
+                known = [outcome.held for outcome in take_batches(ledger, sent, now_ms)]
     for which, node in enumerate(both):
         number = held(ledger.connection, node.who, node.journal)
         while number < node.last:
