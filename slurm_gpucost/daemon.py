@@ -85,7 +85,8 @@ def collect(settings: Settings, ledger_path: Path, stop: threading.Event) -> Non
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         raise GpucostError(
-            f"the collector needs the Python package {package}: pip install 'slurm-gpucost[collector]'"
+            f"the collector needs the Python package {package}: install the Debian package gpucost, "
+            "or pip install 'slurm-gpucost[collector]'"
         ) from None
     collector.run(settings, ledger_path, stop, now_ms)
 

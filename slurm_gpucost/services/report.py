@@ -38,24 +38,23 @@ def account_utilization_by_user(
     SKU prices has sku None and cost None. Accounts are not rolled up to their parents. ``with_energy``: also what the
     jobs drew, else None; it is made lease by lease. ``sees``: whose time is looked at at all; None: everybody's.
     """
+
+    def counts(cluster: str, account: str, user: str) -> bool:
+        asked = ((accounts, account), (users, user), (clusters, cluster))
+        return all(names is None or name in names for names, name in asked) and (
+            sees is None or sees(cluster, account, user)
+        )
+
     price = list_prices(settings, published(queries), start_ms)
     sums: dict[tuple[str, str, str, str], Fraction] = {}
     for row in places.ask(settings, queries, "billable_time", start_ms, end_ms, held=0):
-        if accounts is not None and row["account"] not in accounts:
-            continue
-        if users is not None and row["user"] not in users:
-            continue
-        if clusters is not None and row["cluster"] not in clusters:
-            continue
-        if sees is not None and not sees(row["cluster"], row["account"], row["user"]):
-            continue
-        if row["suspended"]:  # sreport does not count it either
-            continue
+        if row["suspended"] or not counts(row["cluster"], row["account"], row["user"]):
+            continue  # suspended time sreport does not count either
         place = place_of(settings, row)
         for user in ("", row["user"]):
             key = (row["cluster"], row["account"], user, place[1] if place else "")
             sums[key] = sums.get(key, Fraction(0)) + device_ms(row)
-    drew = _energy(settings, queries, start_ms, end_ms, sees) if with_energy else {}
+    drew = _energy(settings, queries, start_ms, end_ms, counts) if with_energy else {}
     digits = minor_unit(settings.currency)
     rows: list[dict[str, Any]] = []
     for (cluster, account, user, sku), quantity in sorted(sums.items()):
@@ -82,11 +81,11 @@ def account_utilization_by_user(
 _Energy = dict[tuple[str, str, str, str], Told]
 
 
-def _energy(settings: Settings, queries: Queries, start_ms: int, end_ms: int, sees: Sees | None) -> _Energy:
-    """By cluster, account, user ('': all of the account) and SKU: of all jobs, suspended time too."""
+def _energy(settings: Settings, queries: Queries, start_ms: int, end_ms: int, counts: Sees) -> _Energy:
+    """By cluster, account, user ('': all of the account that counts) and SKU: of all jobs, suspended time too."""
     found: _Energy = {}
     for one, energy in energies(settings, of_time(settings, queries, start_ms, end_ms)):
-        if sees is not None and not sees(one.owner.cluster, one.owner.account, one.owner.user):
+        if not counts(one.owner.cluster, one.owner.account, one.owner.user):
             continue
         for user in ("", one.owner.user):
             key = (one.owner.cluster, one.owner.account, user, one.owner.sku)

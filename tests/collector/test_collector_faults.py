@@ -275,6 +275,6 @@ def test_without_its_extra_it_says_how_to_get_it(make: Made) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert done.returncode == 1
     assert (
-        done.stderr
-        == "gpucostd: the collector needs the Python package uvicorn: pip install 'slurm-gpucost[collector]'\n"
+        done.stderr == "gpucostd: the collector needs the Python package uvicorn: install the Debian package gpucost, "
+        "or pip install 'slurm-gpucost[collector]'\n"
     )

@@ -28,6 +28,7 @@ from slurm_gpucost.services.audit import audit
 from slurm_gpucost.services.bill import bill
 from slurm_gpucost.services.meter import electricity
 from slurm_gpucost.services.queries import open_queries
+from slurm_gpucost.services.report import account_utilization_by_user
 from slurm_gpucost.settings import Settings, load
 from tests.unit.builders import T0, accounting, config, hook
 
@@ -284,6 +285,21 @@ def test_one_part_pools_have_no_lines_of_energy_and_say_what_was_drawn(tmp_path:
     assert (statement["energy_kwh"], statement["energy_by_user"]) == (f"{float(kwh['bob']):.6f}", [
         row for row in invoice["energy_by_user"] if row["user"] == "bob"
     ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "whose", [{"users": ["ann"]}, {"sees": lambda _cluster, _account, user: user == "ann"}], ids=["asked for", "seen"]
+)
+def test_a_report_of_some_tells_of_their_energy_alone(tmp_path: Path, whose: dict[str, Any]) -> None:
+    """The account's own line is the sum of the lines that are shown."""
+    rows = [job(1, 0, 100), job(2, 100, 150, user="bob")]
+    site = fill(one_part(tmp_path), rows, [window(0, 150, 100)])
+    with open_queries(site) as queries:
+        lines = account_utilization_by_user(site, queries, T0, T0 + 200 * S, with_energy=True, **whose)
+        everyone = account_utilization_by_user(site, queries, T0, T0 + 200 * S, with_energy=True)
+    kwh = {line["user"]: line["energy_kwh"] for line in lines}
+    assert kwh == {"": kwh["ann"], "ann": f"{float(160 * 100 * F('1.5') / KWH):.6f}"}
+    assert {line["user"]: F(line["energy_kwh"]) for line in everyone}[""] > F(kwh["ann"])
 
 
 def test_nothing_measured_is_not_told_as_energy_unless_a_factor_asks_for_it(tmp_path: Path) -> None:
