@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import RLock
 
 from slurm_gpucost.domain.errors import LedgerBusy
-from slurm_gpucost.ledger.own_files import open_lock
+from slurm_gpucost.ledger.own_files import has_one_name, open_lock
 
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.002
@@ -54,7 +54,8 @@ class WriterLock:
     def _acquire(self) -> None:
         owner = self._owner()
         self._fd = open_lock(self.path, () if owner is None else (owner.st_uid,))
-        self._give_to(owner)
+        if has_one_name(self._fd):
+            self._give_to(owner)
         deadline = time.monotonic() + self._wait
         while True:
             try:
@@ -69,6 +70,8 @@ class WriterLock:
                         "run this again when it is done"
                     ) from None
                 time.sleep(_POLL_SECONDS)
+        if not has_one_name(self._fd):  # to lock it hurts nobody, to write it may
+            return
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         # Padded, not truncated: a change of length is a transaction of the file system's journal.
         line = f"{self._name}, since {since})".encode().ljust(2 * _LINE) + b"\n"

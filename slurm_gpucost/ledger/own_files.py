@@ -19,7 +19,8 @@ def open_lock(path: Path, owners: Collection[int]) -> int:
     """A plain file for reading and writing, made (mode 0600) where missing; ``owners`` may have made it, beside root
     and ourselves.
 
-    Raises LedgerError where it is anything else: a link, a second name of a file, someone else's.
+    Raises LedgerError where it is anything else: a symbolic link, a pipe, someone else's. It may have other names
+    (:func:`has_one_name`): whoever copies a directory by hard links gives it some, and whoever means ill, too.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -27,13 +28,18 @@ def open_lock(path: Path, owners: Collection[int]) -> int:
         what = "is a symbolic link, or cannot" if path.is_symlink() else "cannot"
         raise LedgerError(f"{path}: {what} be opened for writing ({error.strerror})") from error
     status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or not _is_known(status, owners):
+    if not stat.S_ISREG(status.st_mode) or not _is_known(status, owners):
         os.close(fd)
         raise LedgerError(
-            f"{path}: is not the plain file that gpucost made there (user {status.st_uid}, {status.st_nlink} names); "
-            "look who laid it there, and remove it"
+            f"{path}: is not the plain file that gpucost made there (it is user {status.st_uid}'s); look who laid it "
+            "there, and remove it"
         )
     return fd
+
+
+def has_one_name(fd: int) -> bool:
+    """Whether what is written there is written nowhere else."""
+    return os.fstat(fd).st_nlink == 1
 
 
 def make(path: Path) -> None:
@@ -59,16 +65,15 @@ def refuse_foreign_link(path: Path) -> None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raises LedgerError where a file is another user's, or has a second name: its content would not be ours alone."""
+    """Raises LedgerError where a file is another user's, for its content would be his word."""
     refuse_foreign_link(path)
     try:
         status = path.stat()
     except OSError:
         return
-    if not _is_known(status) or (stat.S_ISREG(status.st_mode) and status.st_nlink > 1):
+    if not _is_known(status):
         raise LedgerError(
-            f"{path}: belongs to user {status.st_uid} and has {status.st_nlink} names, so others can change it; "
-            "move it away, or name another file"
+            f"{path}: belongs to user {status.st_uid}, who can change it; move it away, or name another file"
         )
 
 
