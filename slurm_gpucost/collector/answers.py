@@ -15,6 +15,8 @@ from slurm_gpucost.services.callers import Caller
 
 LIVE_SECONDS = 300.0
 """After the last page that was asked for."""
+LONGEST_SECONDS = 3600.0
+"""After the first: who has lost a right goes on with an old answer no longer than that."""
 MOST_BYTES = 1024 * MIB
 """Of all answers together; the oldest go first."""
 BYTES_OF_ONE = 256 * MIB
@@ -25,7 +27,7 @@ PAGE_BYTES = 4 * MIB
 ROWS = 1000
 MOST_ROWS = 10_000
 _DIRECTORY = "/var/tmp"  # not /tmp, which may be memory
-_GONE = "cursor: is unknown, or older than 5 minutes; ask again"
+_GONE = "cursor: is unknown, unused for 5 minutes, or older than an hour; ask again"
 
 
 class Answer:
@@ -40,7 +42,7 @@ class Answer:
         self.caller = caller
         self.name = name
         self.rows_a_page = rows_a_page
-        self.used = time.monotonic()
+        self.used = self.made = time.monotonic()
         self._pages: list[int] = []
         """Where each page begins, as far as it is known."""
 
@@ -107,7 +109,7 @@ class Answers:
 
     def keep(self, answer: Answer) -> str:
         """Keep it for more pages; its key."""
-        answer.used = self._clock()
+        answer.used = answer.made = self._clock()
         key = secrets.token_urlsafe(24)
         self._kept[key] = answer
         self._tidy(answer.caller)
@@ -134,7 +136,10 @@ class Answers:
     def tidy(self) -> None:
         """Forget what nobody asked for in time."""
         now = self._clock()
-        for key in [key for key, one in self._kept.items() if now - one.used > LIVE_SECONDS]:
+        over = [
+            key for key, one in self._kept.items() if now - one.used > LIVE_SECONDS or now - one.made > LONGEST_SECONDS
+        ]
+        for key in over:
             self._kept.pop(key).close()
 
     def close(self) -> None:

@@ -13,6 +13,13 @@ PACKED_BYTES = 8 * MIB
 """The largest batch, as it is sent."""
 QUESTION_BYTES = MIB
 """The largest body of a question."""
+SMALL_BYTES = 16 * 1024
+LARGE_BODIES_BYTES = 64 * MIB
+"""Of questions' bodies that are larger than SMALL_BYTES and being read, together."""
+LARGE_BODIES_OF_ONE = 8
+"""Of one address or one user, at once."""
+HEAD_BYTES = 32 * 1024
+"""The head of a request."""
 BODY_SECONDS = 30.0
 """Until a body must be here whole."""
 HEAD_SECONDS = 10.0
@@ -24,6 +31,8 @@ REQUEST_SECONDS = 180.0
 CONNECTIONS = 12_000
 CONNECTIONS_OF_ONE = 4096
 """Open at once, of one address or one user. Each node keeps one open, and a proxy has those of many."""
+ACCEPTED, ACCEPTED_OF_ONE = CONNECTIONS + 1_000, CONNECTIONS_OF_ONE + 500
+"""The same where nobody is told so: with those that are not through with TLS yet."""
 BODIES_BYTES = 128 * MIB
 """Of batches that are being read or unpacked, together."""
 BATCHES_OF_ONE = 2

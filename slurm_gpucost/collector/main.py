@@ -19,7 +19,7 @@ from slurm_gpucost.collector.limits import REQUEST_SECONDS
 from slurm_gpucost.collector.numbers import Numbers
 from slurm_gpucost.collector.queries import Queries
 from slurm_gpucost.collector.reader import Reader
-from slurm_gpucost.collector.server import serve
+from slurm_gpucost.collector.server import Loop, serve
 from slurm_gpucost.collector.wiring import LedgerPeople
 from slurm_gpucost.collector.workers import Workers
 from slurm_gpucost.collector.writer import Writer
@@ -76,9 +76,9 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event, clock: Cal
         app = made(batches, queries, figures, writer, reader)
         log.info("gpucostd %s: ledger %s, listens on %s and %s", __version__, ledger_path, own.listen, own.socket)
         listening = [(tcp, shown), ([unix.listening], None)]
-        asyncio.run(
-            serve(app, listening, lambda: stop.is_set() or not writer.alive, REQUEST_SECONDS + 2 * own.query_seconds)
-        )
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            ended = lambda: stop.is_set() or not writer.alive  # noqa: E731
+            runner.run(serve(app, listening, ended, REQUEST_SECONDS + 2 * own.query_seconds))
         if not writer.alive:
             raise GpucostError("the thread that writes has ended; the log says why")
     log.info("ended")

@@ -13,9 +13,18 @@ from collections import Counter
 from typing import Any, ClassVar, NamedTuple
 
 import h11
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
-from slurm_gpucost.collector.limits import CONNECTIONS, CONNECTIONS_OF_ONE, HEAD_SECONDS, IDLE_SECONDS, REQUEST_SECONDS
+from slurm_gpucost.collector.limits import (
+    CONNECTIONS,
+    CONNECTIONS_OF_ONE,
+    HEAD_BYTES,
+    HEAD_SECONDS,
+    IDLE_SECONDS,
+    REQUEST_SECONDS,
+)
 
 LOOK_SECONDS = 1.0
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of socket(7): pid, uid, gid
@@ -64,6 +73,11 @@ def _plain(address: str) -> str:
     return address if mapped is None else str(mapped)
 
 
+def client_at(address: str) -> str:
+    """Whose limits count at an address of TCP."""
+    return Peer(None, _plain(address)).client
+
+
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
     """The peer of a connection."""
     connection = transport.get_extra_info("socket")
@@ -72,6 +86,19 @@ def peer_of(transport: asyncio.BaseTransport) -> Peer:
         return Peer(_CREDENTIALS.unpack(told)[1], "")
     told = transport.get_extra_info("peername")
     return Peer(None, _plain(str(told[0])) if told else "", transport.get_extra_info("sslcontext") is not None)
+
+
+class _Connection(h11.Connection):
+    """Takes bodies whose length is said beforehand, and no others.
+
+    A body in chunks of a byte costs the loop a hundred times what its bytes do, before anybody knows whose it is.
+    """
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request) and any(name == b"transfer-encoding" for name, _ in event.headers):
+            raise h11.RemoteProtocolError("send the body with Content-Length", error_status_hint=411)
+        return event
 
 
 class Protocol(H11Protocol):
@@ -83,6 +110,16 @@ class Protocol(H11Protocol):
     request_seconds = REQUEST_SECONDS
     _look: asyncio.TimerHandle | None = None
     _closing = False
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Connection(h11.SERVER, config.h11_max_incomplete_event_size or HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note who it is; too many are sent away."""

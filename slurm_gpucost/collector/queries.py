@@ -15,7 +15,18 @@ from starlette.types import Message, Receive, Scope, Send
 
 from slurm_gpucost.collector import bodies, peers
 from slurm_gpucost.collector.answers import BYTES_OF_ONE, MOST_ROWS, ROWS, Answer, Answers
-from slurm_gpucost.collector.limits import ADDRESS_RATE, PEER_RATE, QUESTION_BYTES, QUESTIONS_OF_ONE, AtOnce, Rates
+from slurm_gpucost.collector.limits import (
+    ADDRESS_RATE,
+    LARGE_BODIES_BYTES,
+    LARGE_BODIES_OF_ONE,
+    PEER_RATE,
+    QUESTION_BYTES,
+    QUESTIONS_OF_ONE,
+    SMALL_BYTES,
+    AtOnce,
+    Rates,
+    Room,
+)
 from slurm_gpucost.collector.numbers import Numbers
 from slurm_gpucost.collector.ports import Asking, People
 from slurm_gpucost.collector.replies import Refusal, refusal_of
@@ -62,6 +73,8 @@ class Queries:
         self._addresses = Rates(ADDRESS_RATE)
         self._users = Rates(PEER_RATE)
         self._busy = AtOnce(QUESTIONS_OF_ONE)
+        self._large = Room(LARGE_BODIES_BYTES)
+        self._large_of_one = AtOnce(LARGE_BODIES_OF_ONE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -96,8 +109,7 @@ class Queries:
         if wait := (self._users if peer.uid is not None else self._addresses).wait_seconds(peer.client):
             self._numbers.turned_away("rate")
             raise Refusal(429, "too many requests", again=wait, close=True)
-        body = await bodies.read(request, QUESTION_BYTES)
-        caller = await self._caller(request, body)
+        caller, body = await self._told(request)
         if peer.uid is None and (wait := self._users.wait_seconds(f"user {caller.user}")):
             self._numbers.turned_away("rate")
             raise Refusal(429, "too many requests", again=wait)
@@ -113,6 +125,21 @@ class Queries:
             return _streamed(self._page(answer, number, key))
         return _streamed(self._page(await self._asked(request, query, wanted, caller), 0, ""))
 
+    async def _told(self, request: Request) -> tuple[Caller, bytes]:
+        """Who asks, and the body. Who can be known without the body is, before it is read."""
+        peer, signs = peers.of(request.state), request.headers.get("authorization", "")[:6].lower() == "munge "
+        caller = None if signs else await self._caller(request, b"")
+        size = min(bodies.announced(request, 0), QUESTION_BYTES)
+        with contextlib.ExitStack() as stack:
+            if size > SMALL_BYTES and not (
+                stack.enter_context(self._large_of_one.one_more(peer.client))
+                and stack.enter_context(self._large.take(size))
+            ):
+                self._numbers.turned_away("busy")
+                raise Refusal(503, "too many large questions are on their way", again=1, close=True)
+            body = await bodies.read(request, QUESTION_BYTES)
+        return caller or await self._caller(request, body), body
+
     async def _caller(self, request: Request, body: bytes) -> Caller:
         path = request.scope["raw_path"].decode("ascii")
         if told := request.scope["query_string"].decode("ascii"):
@@ -126,7 +153,7 @@ class Queries:
             return await self._people.caller(asking)
         except Unidentified as error:
             self._numbers.turned_away("unidentified")
-            raise Refusal(401, str(error)) from None
+            raise Refusal(401, str(error), close=True) from None
 
     async def _asked(self, request: Request, query: Query, wanted: Wanted, caller: Caller) -> Answer:
         """The answer, whole, in its file."""
@@ -137,7 +164,8 @@ class Queries:
             await self._people.looked(caller, query.name, wanted.params)
         answer = Answer(caller, query.name, wanted.rows)
         try:
-            async with self.turns.turn(caller.user, self._seconds):
+            mends = viewer.everyone and peers.of(request.state).uid is not None
+            async with self.turns.turn(caller.user, self._seconds, first=mends):
                 job = Job(query.name, params, viewer, self._clock(), self._seconds, BYTES_OF_ONE)
                 done = await _unless_gone(request, self._workers.ask(job, answer.file.fileno()))
         except BaseException:

@@ -13,15 +13,24 @@ from typing import Any
 import uvicorn
 
 from slurm_gpucost.collector.certificate import Certificate
-from slurm_gpucost.collector.limits import IDLE_SECONDS
+from slurm_gpucost.collector.limits import HEAD_BYTES, HEAD_SECONDS, IDLE_SECONDS
 from slurm_gpucost.collector.peers import Protocol
 
-HEAD_BYTES = 32 * 1024
 END_SECONDS = 20
 """How long requests on their way may still take when the collector ends."""
 LOOK_SECONDS = 0.1
 RENEW_SECONDS = 5.0
 """How often it is looked whether the certificate is another."""
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop in which TLS has to be agreed on soon."""
+
+    async def create_server(self, *args: Any, **words: Any) -> asyncio.Server:
+        """As asyncio's own."""
+        if words.get("ssl") is not None:
+            words["ssl_handshake_timeout"] = HEAD_SECONDS
+        return await super().create_server(*args, **words)
 
 
 class _Server(uvicorn.Server):

@@ -8,12 +8,17 @@ import os
 import resource
 import socket
 import stat
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from slurm_gpucost.collector.limits import ACCEPTED, ACCEPTED_OF_ONE
+from slurm_gpucost.collector.peers import client_at
 from slurm_gpucost.domain.errors import ConfigError, GpucostError
 
 BACKLOG = 1024
+_OTHER_FILES = 512
+"""What the process opens beside connections: the ledger, answers, pipes."""
 _MOST_PATH = 100
 """Bytes; sun_path has 108, and the socket is made under a name of its own."""
 
@@ -30,15 +35,58 @@ def where(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
+class _Counted(socket.socket):
+    """A connection that is counted until it is closed."""
+
+    counts: Counter[str]
+    client = ""
+
+    def close(self) -> None:
+        """Close, and count no more."""
+        if self.client:
+            self.counts[self.client] -= 1
+            self.counts[""] -= 1
+            if not self.counts[self.client]:
+                del self.counts[self.client]
+            self.client = ""
+        super().close()
+
+
+class Listening(socket.socket):
+    """Counts what it accepts: of all ('') and of each client. Beyond the limits connections are closed without a word.
+
+    Connections that never agree on TLS are known nowhere else.
+    """
+
+    def __init__(self, made: socket.socket, counts: Counter[str]) -> None:
+        super().__init__(made.family, made.type, made.proto, fileno=made.detach())
+        self._counts = counts
+        self._most = min(ACCEPTED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As asyncio asks for it. Raises ConnectionAbortedError for one too many, which asyncio passes over."""
+        plain, address = super().accept()
+        client = client_at(str(address[0]))
+        if self._counts[""] >= self._most or self._counts[client] >= ACCEPTED_OF_ONE:
+            plain.close()
+            raise ConnectionAbortedError
+        one = _Counted(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        one.counts, one.client = self._counts, client
+        self._counts.update((client, ""))
+        return one, address
+
+
 def tcp(listen: str) -> list[socket.socket]:
     """A listening socket for each address of the host. Raises ConfigError, and GpucostError where it is taken."""
     host, port = where(listen)
     found: list[socket.socket] = []
+    counts: Counter[str] = Counter()
     try:
         told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address[:2]) for family, _, _, _, address in told):
             both = address[0] == "::" and socket.has_dualstack_ipv6()
-            found.append(socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both))
+            made = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
+            found.append(Listening(made, counts))
     except OSError as error:
         for one in found:
             one.close()

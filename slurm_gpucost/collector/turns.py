@@ -27,12 +27,15 @@ class Turns:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def turn(self, client: str, seconds: float) -> AsyncIterator[None]:
-        """A place, as long as the block lasts. Raises Refusal where none is free in time, or too many wait."""
-        if len(self._waiting) >= self._most_waiting:
+    async def turn(self, client: str, seconds: float, *, first: bool = False) -> AsyncIterator[None]:
+        """A place, as long as the block lasts. Raises Refusal where none is free in time, or too many wait.
+
+        ``first``: before all who wait, however many, for who runs the site, on its own host, to find out what is wrong.
+        """
+        if len(self._waiting) >= self._most_waiting and not first:
             raise Refusal(503, "too many questions wait", again=5)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((client, granted))
+        self._waiting.insert(0 if first else len(self._waiting), (client, granted))
         self._grant()
         try:
             await asyncio.wait_for(granted, seconds)

@@ -14,6 +14,8 @@ from slurm_gpucost.ledger.tokens import Who
 TAKEN = "taken"
 WAITING = "waiting"
 RETIRED = "retired"
+MOST = 16
+"""Journals of a node that are not taken, and are remembered."""
 
 
 class Journal(NamedTuple):
@@ -63,6 +65,26 @@ def of_node(db: sqlite3.Connection, who: Who) -> list[Journal]:
     """All journals of a node, in order of their ids."""
     rows = db.execute("SELECT * FROM node_journal WHERE cluster = ? AND node = ? ORDER BY journal", who)
     return [Journal(*row) for row in rows]
+
+
+def taken(db: sqlite3.Connection, who: Who) -> Journal | None:
+    """The journal of a node that is taken in now; None: there is none."""
+    row = db.execute(
+        "SELECT * FROM node_journal WHERE cluster = ? AND node = ? AND state = ?", (*who, TAKEN)
+    ).fetchone()
+    return None if row is None else Journal(*row)
+
+
+def make_room(db: sqlite3.Connection, who: Who) -> None:
+    """Before another journal of a node is noted: of MOST others that are not taken, those heard longest ago go.
+
+    Nothing is lost: a journal that is not known here sends all again, and what is here already is not taken twice.
+    """
+    db.execute(
+        "DELETE FROM node_journal WHERE journal IN (SELECT journal FROM node_journal WHERE cluster = ? AND node = ? "
+        "AND state <> ? ORDER BY last_heard_ms DESC, journal LIMIT -1 OFFSET ?)",
+        (*who, TAKEN, MOST - 1),
+    )
 
 
 def write(db: sqlite3.Connection, journal: Journal) -> None:

@@ -107,7 +107,7 @@ def _project_nodes(ledger: Ledger, batches: int | None) -> None:
 def project_nodes(db: sqlite3.Connection) -> int:
     """The time of the devices of some marked nodes, inside the caller's transaction; how many there were."""
     marked = timelines.marked(db, BATCH_NODES)
-    for cluster, node, from_ms in marked:
+    for cluster, node, from_ms in unprojected.from_the_beginning(db, marked):
         try:
             with unprojected.savepoint(db):
                 timelines.project_node(db, cluster, node, from_ms)

@@ -56,6 +56,12 @@ def note_node(db: sqlite3.Connection, cluster: str, node: str, error: Exception)
     db.execute("INSERT OR REPLACE INTO unprojected_node VALUES (?, ?, ?)", (cluster, node, reason))
 
 
+def from_the_beginning(db: sqlite3.Connection, marked: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+    """Nodes (cluster, node, from when on); those that it failed at are made whole, for their old mark is gone."""
+    failed = set(db.execute("SELECT cluster, node FROM unprojected_node").fetchall())
+    return [(cluster, node, 0 if (cluster, node) in failed else from_ms) for cluster, node, from_ms in marked]
+
+
 def mark_again(db: sqlite3.Connection) -> None:
     """Mark them all for projection."""
     db.execute("INSERT OR IGNORE INTO dirty_job SELECT cluster, job_id FROM unprojected_job")

@@ -13,6 +13,8 @@ from slurm_gpucost.ledger.queries import ask
 from slurm_gpucost.sources.identity import Identity
 
 SUBJECT = "access"
+LONGEST_VALUE = 1_000
+"""Characters of a parameter's JSON that are kept."""
 
 
 def note(
@@ -35,7 +37,14 @@ def note(
 
 def looked(db: sqlite3.Connection, who: Identity, name: str, params: Mapping[str, Any], now_ms: int) -> int:
     """Write down that somebody was shown cost items by the question of that name."""
-    return note(db, who, {"did": "looked", "query": name, "params": dict(params)}, now_ms)
+    return note(db, who, {"did": "looked", "query": name, "params": _shortened(params)}, now_ms)
+
+
+def _shortened(params: Mapping[str, Any]) -> dict[str, Any]:
+    """As much of them as tells what was asked; the log is kept for ever."""
+    told = {name: value for name, value in params.items() if len(json.dumps(value)) <= LONGEST_VALUE}
+    left = sorted(params.keys() - told.keys())
+    return {**told, "left_out": left} if left else told
 
 
 def acted_on(db: sqlite3.Connection, user: str | None) -> list[dict[str, Any]]:

@@ -63,13 +63,17 @@ def by_munge(settings: Settings, credential: str, request: Request, peer: str) -
     return Caller(_name(said.uid), said.uid, peer, MUNGE, trusted)
 
 
-def by_token(db: sqlite3.Connection, settings: Settings, token: str, peer: str, secure: bool, now_ms: int) -> Caller:
+def owner_of(db: sqlite3.Connection, token: str, secure: bool, now_ms: int) -> str:
     """The user whom a token was issued to. ``secure``: it came over TLS or from this host. Raises Unidentified."""
     if not secure:
         raise Unidentified(
             "a token is taken over TLS only: call the collector by https; this one is known to others now"
         )
-    user = tokens.user_of(db, token, now_ms)
+    return tokens.user_of(db, token, now_ms)
+
+
+def by_token(settings: Settings, user: str, peer: str) -> Caller:
+    """Whose token it was, calling from ``peer``. Asks passwd and the resolver: for a thread."""
     uid = uid_of(user)
     trusted = hosts.among(peer, settings.access.trusted_hosts)
     return Caller(user, NOBODY if uid is None else uid, peer, TOKEN, trusted)

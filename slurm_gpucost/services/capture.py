@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.domain.evidence import DeviceReport, HookEvent
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Window
@@ -22,7 +24,7 @@ from slurm_gpucost.services.gathering import Drained
 from slurm_gpucost.services.pause import Pause
 from slurm_gpucost.services.sampler import Sampler
 from slurm_gpucost.services.slots import Slots
-from slurm_gpucost.services.trouble import Trouble
+from slurm_gpucost.services.trouble import Trouble, told
 from slurm_gpucost.sources.nvml import NvmlGpus
 from slurm_gpucost.sources.spool import MOST_FILES, Spool
 
@@ -170,5 +172,24 @@ class Capture:
         self._layouts += drained.layouts
         self._processes += drained.processes
         if self._windows or self._layouts or self._processes:
-            taking.take_measured(self.ledger, self._windows, self._layouts, self._processes)
+            try:
+                taking.take_measured(self.ledger, self._windows, self._layouts, self._processes)
+            except LedgerError:
+                raise
+            except Exception as error:  # one of them cannot be kept: the others are not to wait for it
+                self._one_by_one(error)
             self._windows, self._layouts, self._processes = [], [], []
+
+    def _one_by_one(self, error: Exception) -> None:
+        lost = 0
+        works = [partial(taking.take_measured, self.ledger, [window]) for window in self._windows]
+        works += [partial(taking.take_measured, self.ledger, [], [layout]) for layout in self._layouts]
+        works += [partial(taking.take_measured, self.ledger, [], [], [process]) for process in self._processes]
+        for work in works:
+            try:
+                work()
+            except LedgerError:
+                raise
+            except Exception:
+                lost += 1
+        self.trouble.say("measured", f"{lost} rows that cannot be kept are left out: {told(error)}")

@@ -2,7 +2,9 @@
 
 A device in two machines is a card that was moved, a GPU passed from one virtual machine to another, or a lie. The first
 node's facts are always taken. Another one's are taken from a while after the first one's last word on the device,
-in the time of which the facts tell, not that of their arrival: so a backlog changes nothing.
+in the time of which the facts tell, not that of their arrival: so the first one's backlog changes nothing. The other's
+does where the device went back to the first one meanwhile: of that one only the latest word is known, so what the other
+still has to tell of the time between is set aside.
 """
 
 from __future__ import annotations

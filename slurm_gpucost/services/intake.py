@@ -120,9 +120,11 @@ class _Intake:
         """The journal as it is after this sign of life, and whether it is its turn."""
         now = self._now_ms
         state = TAKEN
+        if before is None:
+            journals.make_room(self._db, who)
         if before is None or before.state != TAKEN:
-            others = (one for one in journals.of_node(self._db, who) if one.journal != batch.journal)
-            if any(one.state == TAKEN and self._is_alive(one) for one in others):
+            other = journals.taken(self._db, who)
+            if other is not None and self._is_alive(other):
                 state = WAITING
         old = before or Journal(batch.journal, *who, state, 0, 0, now, now, 0, "", "{}")
         return old._replace(

@@ -15,7 +15,7 @@ from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
 from slurm_gpucost.domain.windows import Window
 from slurm_gpucost.ledger import ingest, measured, reports
 from slurm_gpucost.ledger.store import Ledger
-from slurm_gpucost.sources.spool import BadEvent, SpoolFile, to_event
+from slurm_gpucost.sources.spool import MOST_EVENT_BYTES, BadEvent, SpoolFile, to_event
 
 
 class OfCluster(Protocol):
@@ -27,14 +27,16 @@ class OfCluster(Protocol):
 
 
 def take_events(ledger: Ledger, settings: OfCluster, files: Iterable[SpoolFile], now_ms: int) -> list[HookEvent]:
-    """Event files, durably; what cannot be read is set aside whole. The caller discards the files afterwards."""
+    """Event files, durably; the caller discards them afterwards. What cannot be read is set aside, its first MiB."""
     events: list[HookEvent] = []
     with ledger.transaction() as db:
         for file in files:
             try:
                 events.append(to_event(file.content, file.at_ms, settings.cluster))
             except BadEvent as error:
-                ingest.set_aside(db, "hook", _name(file.path), None, str(error), file.content, now_ms)
+                ingest.set_aside(
+                    db, "hook", _name(file.path), None, str(error), file.content[:MOST_EVENT_BYTES], now_ms
+                )
         ingest.add_hooks(db, events)
     return events
 

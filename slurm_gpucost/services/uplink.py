@@ -28,6 +28,8 @@ SIGN_OF_LIFE_SECONDS = 60.0
 GATHER_SECONDS = 1.5
 """So long after a batch the next one waits for more to come."""
 RETRY_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 300.0
+"""Whatever `Retry-After` says: a proxy's page may speak of a day."""
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 
 
@@ -195,7 +197,8 @@ class Uplink:
         if answer.status in (429, 503):
             self._known = None
             self.state = f"the collector has no time{why}"
-            return max(SHORTEST_SECONDS, answer.retry_after or self._backoff()) + random.random()
+            wait = min(answer.retry_after, LONGEST_WAIT_SECONDS) if answer.retry_after else self._backoff()
+            return max(SHORTEST_SECONDS, wait) + random.random()
         return self._failed(f"the collector answers {answer.status}{why}")
 
     def _failed(self, why: str) -> float:

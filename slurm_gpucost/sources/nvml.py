@@ -21,6 +21,8 @@ from slurm_gpucost.sources.nvml_call import Driver
 from slurm_gpucost.sources.processes import boot_id
 
 DRIVER_MODULE = Path("/sys/module/nvidia")
+MOST_MEMORY_BYTES, MOST_ENERGY_MJ, MOST_POWER_MW = 1 << 50, 10**16, 10**8
+"""What a device can show; as domain.admission has it for what nodes send."""
 _MEMBER_OF_TYPE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """nvmlValueType_t: which member of a sample's union holds the value."""
 
@@ -173,16 +175,16 @@ class NvmlGpus:
 
     def _memory_used(self, kept: _Device) -> int | None:
         memory = self._open.memory(kept.handle, kept.lacks)
-        return None if memory is None else int(memory.used)
+        return None if memory is None else _within(int(memory.used), MOST_MEMORY_BYTES)
 
     def _drawn(self, kept: _Device) -> tuple[int | None, int | None]:
         """(the counter in mJ, power in mW where there is no counter)."""
         driver, nvml = self._open, self._open.nvml
         energy = driver.ask(nvml.nvmlDeviceGetTotalEnergyConsumption, kept.handle, lacks=kept.lacks)
         if energy is not None:
-            return int(energy), None
+            return _within(int(energy), MOST_ENERGY_MJ), None
         power = driver.ask(nvml.nvmlDeviceGetPowerUsage, kept.handle, lacks=kept.lacks)
-        return None, None if power is None else int(power)
+        return None, None if power is None else _within(int(power), MOST_POWER_MW)
 
     def _kept(self, device: str) -> _Device:
         kept = self._devices.get(device)
@@ -215,6 +217,11 @@ class NvmlGpus:
         kept.seen_us[kind] = newest
         found.sort()
         return tuple(found)
+
+
+def _within(value: int, most: int) -> int | None:
+    """None for what no device can show: a counter that wrapped below 0 would spoil every sum it is in."""
+    return value if 0 <= value <= most else None
 
 
 def _percent(value: float) -> int | None:

@@ -21,6 +21,8 @@ from slurm_gpucost.domain.evidence import HookEvent
 VERSION = "1"
 MOST_BYTES = 8 * 1024 * 1024
 """Linux gives a process at most 6 MiB of environment (with no stack limit), so no event is larger."""
+MOST_EVENT_BYTES = 1024 * 1024
+"""Of an event: the fields that hooks name are far smaller, and what is larger could be no part of a batch."""
 MOST_FILES = 5000
 LEAVE_SECONDS = 60.0
 TEMPORARY = ".tmp."
@@ -41,6 +43,8 @@ class SpoolFile(NamedTuple):
 
 def fields_of(content: bytes) -> dict[str, str]:
     """The named fields of an event file. Raises BadEvent."""
+    if len(content) > MOST_EVENT_BYTES:
+        raise BadEvent(f"is larger than {MOST_EVENT_BYTES} bytes")
     words = content.split(b"\x00")
     if words[0] != VERSION.encode():
         raise BadEvent(f"format version {words[0][:20]!r} is not known here")

@@ -156,6 +156,7 @@ def test_over_tls_a_token_is_taken(make: Made, tmp_path: Path) -> None:
             return False
 
     until(is_ready)
+    silent = socket.create_connection(("127.0.0.1", service.port))
     said = say(connection(), "POST", "/v1/queries/jobs", QUESTION, {"Authorization": f"Bearer {token}"})
     assert said.status == 200 and {row["user"] for row in said.json["rows"]} == {"mia"}
     with socket.create_connection(("127.0.0.1", service.port)) as plain:
@@ -173,6 +174,10 @@ def test_over_tls_a_token_is_taken(make: Made, tmp_path: Path) -> None:
         say(connection(), "GET", "/readyz", None, {})
     context = ssl.create_default_context(cafile=str(certificate))
     assert is_ready(), "a new connection is shown the new one, and nothing was started anew"
+    silent.settimeout(15)
+    with contextlib.suppress(ConnectionResetError):
+        assert silent.recv(1) == b"", "who does not agree on TLS is cut off"
+    silent.close()
     service.end()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -125,6 +127,25 @@ def test_hostile_bodies_are_answered_in_words(service: Service) -> None:
     assert service.unix("POST", "/v1/queries/jobs", b"x" * (2 << 20)).status == 413
     assert service.unix("POST", "/v1/queries/nothing", {}).status == 404
     assert service.unix("GET", "/v1/queries/jobs?all_users=maybe").status == 400
+
+
+def test_who_is_nobody_is_told_so_before_his_body_is_read(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(b"POST /v1/queries/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        connection.settimeout(5)
+        assert connection.recv(100).startswith(b"HTTP/1.1 401")
+
+
+def test_large_bodies_that_never_come_are_few(service: Service) -> None:
+    """Of MUNGE the body is needed to know who asks."""
+    head = b"POST /v1/queries/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: MUNGE x\r\nContent-Length: 900000\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", service.port))) for _ in range(9)]
+        for one in held:
+            one.sendall(head)
+        ready, _, _ = select.select(held, [], [], 5)
+        assert [one.recv(12) for one in ready] == [b"HTTP/1.1 503"], "the ninth of that address"
+        assert service.query("jobs", start=START, end=END).status == 200
 
 
 def test_looks_at_cost_items_are_written_down(service: Service) -> None:

@@ -117,6 +117,25 @@ def test_what_a_device_does_not_tell_is_none_and_a_lost_one_is_an_error(nvml: Fa
     ]
 
 
+def test_what_no_device_can_show_is_not_known(nvml: FakeNvml) -> None:
+    """A counter below 0, as some drivers' arithmetic has it, is a number of 64 bits that would spoil every sum."""
+    nvml.write(
+        """
+        devices 2
+        device 0 uuid GPU-a
+        device 0 energy 9000000000000000000 0 0
+        device 0 memory_used_mib 17592186044415
+        device 1 uuid GPU-b
+        device 1 lacks energy
+        device 1 power_mw 4294967295
+        """
+    )
+    ask = "[[x.energy_mj, x.memory_used_bytes, x.power_mw, x.error] for x in (gpus.read(d.device, wall) for d in devices)]"
+    told = nvml.run(OPEN + f"print(json.dumps({ask}))")
+    assert told[0] == [None, None, None, told[0][3]] and not told[0][3]
+    assert told[1][0] is None and told[1][2] is None
+
+
 def test_glances_come_with_the_next_reading_and_no_later(nvml: FakeNvml) -> None:
     nvml.write(
         MIG.replace("devices 1", "devices 3")

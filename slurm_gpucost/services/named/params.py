@@ -9,6 +9,7 @@ from typing import Any
 from slurm_gpucost.domain.errors import UsageError
 from slurm_gpucost.services.named.model import FLAG, INTEGER, TEXT, TEXTS, Param, Query
 
+LONGEST_NAME = 40
 MOST_TEXT = 1000
 """Characters."""
 MOST_TEXTS = 10_000
@@ -23,10 +24,10 @@ def checked(query: Query, given: Mapping[str, Any]) -> dict[str, Any]:
     known = {param.name: param for param in query.params}
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
+            near = difflib.get_close_matches(name, known, 1) if len(name) <= LONGEST_NAME else []
             there = f"there are {', '.join(known)}" if known else "it takes none"
             hint = f"did you mean {near[0]}?" if near else there
-            raise UsageError(f"parameter {str(name)[:40]}: {query.name} has no such parameter; {hint}")
+            raise UsageError(f"parameter {name[:LONGEST_NAME]}: {query.name} has no such parameter; {hint}")
     return {name: _value(query, param, given.get(name)) for name, param in known.items()}
 
 

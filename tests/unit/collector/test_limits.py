@@ -157,3 +157,34 @@ def test_who_finds_no_room_comes_again_later_where_there_are_many() -> None:
     for number in range(2_000):
         later.came(f"n{number}")
     assert max(later.seconds("n1") for _ in range(500)) == 8
+
+
+def test_who_mends_comes_first_and_is_never_sent_away() -> None:
+    order: list[str] = []
+
+    async def one(turns: Turns, client: str, first: bool = False) -> None:
+        async with turns.turn(client, 5, first=first):
+            order.append(client)
+            await asyncio.sleep(0.01)
+
+    async def all_of_them() -> None:
+        turns = Turns(1, most_waiting=3)
+        asked = [asyncio.ensure_future(one(turns, client)) for client in ("ann", "bob", "eve", "dan")]
+        await asyncio.sleep(0)
+        asked.append(asyncio.ensure_future(one(turns, "root", first=True)))
+        await asyncio.gather(*asked)
+
+    asyncio.run(all_of_them())
+    assert order == ["ann", "root", "bob", "eve", "dan"]
+
+
+def test_an_answer_lives_for_an_hour_however_often_its_pages_are_asked_for() -> None:
+    now = [0.0]
+    kept, answer = Answers(lambda: now[0]), written(4)
+    list(answer.page(0))
+    key = kept.keep(answer)
+    for now[0] in range(250, int(answers.LONGEST_SECONDS), 250):
+        assert kept.find(f"{key}.1", ANN, "jobs")[1] is answer
+    now[0] = answers.LONGEST_SECONDS + 1
+    with pytest.raises(Refusal):
+        kept.find(f"{key}.1", ANN, "jobs")

@@ -18,6 +18,7 @@ from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.sources.spool import SpoolFile
 from tests.unit.builders import T0, accounting, config, tables
 from tests.unit.services.test_status import ask
+from tests.unit.uplinked import contents
 
 ONE = "gres/gpu:a100=1,gres/gpu=1"
 JOBS = 300
@@ -114,6 +115,25 @@ def test_a_node_whose_time_fails(ledger: Ledger, tmp_path: Path, monkeypatch: py
     projector.try_again(ledger)
     projector.bring_up_to_date(ledger, {})
     assert ledger.connection.execute("SELECT DISTINCT node FROM capacity ORDER BY 1").fetchall() == [("n1",), ("n2",)]
+
+
+def test_a_node_s_lost_mark_is_made_good_by_a_later_one(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails from a moment on, and succeeds from a later one: what lies between is not left out."""
+    with monkeypatch.context() as broken:
+        broken.setattr(timelines, "project_node", fails)
+        take(ledger, 4_000)
+        projector.bring_up_to_date(ledger, {})
+    with ledger.transaction() as db:
+        timelines.mark(db, [("c", name, T0 + 3_900_000) for name in ("n1", "n2")])
+    projector.bring_up_to_date(ledger, {})
+    made = contents(ledger.connection, ("device_time", "capacity"))
+    assert ledger.connection.execute("SELECT count(*) FROM unprojected_node").fetchone() == (0,)
+    projector.rebuild(ledger, {})
+    assert contents(ledger.connection, ("device_time", "capacity")) == made
+
+
+def fails(*_: Any) -> None:
+    raise ValueError("no such time")
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY])

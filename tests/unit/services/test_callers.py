@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from slurm_gpucost.domain.errors import Unidentified
-from slurm_gpucost.ledger.store import open_ledger
+from slurm_gpucost.ledger.store import Ledger, open_ledger
 from slurm_gpucost.services import tokens
 from slurm_gpucost.services.access import viewer_of
-from slurm_gpucost.services.callers import NOBODY, Caller, Request, by_munge, by_socket, by_token
+from slurm_gpucost.services.callers import NOBODY, Caller, Request, by_munge, by_socket, by_token, owner_of
 from slurm_gpucost.settings import Settings
 from slurm_gpucost.sources import munge
 from slurm_gpucost.sources.identity import Identity, identity
@@ -136,12 +136,16 @@ def test_an_operator_s_forged_credential_is_a_user_s(settings: Settings, munged:
         assert viewer_of(ledger.connection, settings, *caller._replace(trusted=True), now_ms=NOW).acts
 
 
+def by_its_token(ledger: Ledger, settings: Settings, token: str, peer: str, secure: bool, at_ms: int) -> Caller:
+    return by_token(settings, owner_of(ledger.connection, token, secure, at_ms), peer)
+
+
 def test_a_token_is_good_until_its_day(settings: Settings) -> None:
     with open_ledger(settings.ledger) as ledger:
         made = tokens.issue(ledger, "ann", 2, ADMIN, "", NOW)
 
         def who(at_ms: int) -> Caller:
-            return by_token(ledger.connection, settings, made["token"], ELSEWHERE, True, at_ms)
+            return by_its_token(ledger, settings, made["token"], ELSEWHERE, True, at_ms)
 
         assert who(NOW + 2 * tokens.DAY_MS - 1) == Caller("ann", NOBODY, ELSEWHERE, "token", False)
         with pytest.raises(Unidentified, match="expired"):
@@ -153,8 +157,8 @@ def test_a_revoked_token_is_good_for_nothing(settings: Settings) -> None:
         first, second = (tokens.issue(ledger, "ann", 2, ADMIN, "", NOW) for _ in range(2))
         tokens.revoke(ledger, first["id"], None, ADMIN, "lost", NOW + 1)
         with pytest.raises(Unidentified, match="revoked"):
-            by_token(ledger.connection, settings, first["token"], ELSEWHERE, True, NOW + 1)
-        assert by_token(ledger.connection, settings, second["token"], ELSEWHERE, True, NOW + 1).user == "ann"
+            by_its_token(ledger, settings, first["token"], ELSEWHERE, True, NOW + 1)
+        assert by_its_token(ledger, settings, second["token"], ELSEWHERE, True, NOW + 1).user == "ann"
 
 
 def test_no_other_text_is_a_token(settings: Settings) -> None:
@@ -173,9 +177,9 @@ def test_no_other_text_is_a_token(settings: Settings) -> None:
             "x" * 10**6,
         ):
             with pytest.raises(Unidentified, match="not known"):
-                by_token(ledger.connection, settings, text, ELSEWHERE, True, NOW)
+                by_its_token(ledger, settings, text, ELSEWHERE, True, NOW)
         with pytest.raises(Unidentified, match="TLS"):
-            by_token(ledger.connection, settings, made, ELSEWHERE, False, NOW)
+            by_its_token(ledger, settings, made, ELSEWHERE, False, NOW)
 
 
 def test_a_token_of_an_operator_sees_and_acts_from_trusted_hosts_alone(settings: Settings) -> None:
@@ -184,6 +188,6 @@ def test_a_token_of_an_operator_sees_and_acts_from_trusted_hosts_alone(settings:
         hear(ledger, settings)
         made = tokens.issue(ledger, "olga", 2, ADMIN, "", NOW)["token"]
         for peer, acts in ((ELSEWHERE, False), (HERE, True), ("127.0.0.1", False)):
-            caller = by_token(ledger.connection, settings, made, peer, True, NOW)
+            caller = by_its_token(ledger, settings, made, peer, True, NOW)
             found = viewer_of(ledger.connection, settings, *caller, now_ms=NOW)
             assert (found.everyone, found.acts) == (True, acts), peer

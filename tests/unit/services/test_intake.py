@@ -11,7 +11,7 @@ import pytest
 from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.domain.units import HOUR_MS
 from slurm_gpucost.domain.wire import Batch
-from slurm_gpucost.ledger import refusals, tokens
+from slurm_gpucost.ledger import journals, refusals, tokens
 from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import intake
 from slurm_gpucost.services.intake import Outcome, authenticate, held, take_batches
@@ -342,3 +342,15 @@ def test_a_collector_from_an_older_backup_gets_all_again(
 
 def test_the_default_of_silence_is_that_of_the_config(settings: Settings) -> None:
     assert settings.collector.silent_seconds == intake.SILENT_SECONDS
+
+
+def test_journals_of_a_node_are_few_however_many_ids_it_makes_up(ledger: Ledger) -> None:
+    """The one that is taken in goes on; what is forgotten of the others costs a node no more than sending again."""
+    good = Node(N1, [own_hook()], "a" * 32)
+    assert [one.status for one in take_batches(ledger, [good.send()], T0)] == [200]
+    made_up = [Node(N1, [own_hook()], f"{number:032x}").send() for number in range(100)]
+    assert {one.status for batch in made_up for one in take_batches(ledger, [batch], T0 + 1)} == {403}
+    states = ledger.connection.execute("SELECT state, count(*) FROM node_journal GROUP BY 1 ORDER BY 1").fetchall()
+    assert states == [("taken", 1), ("waiting", journals.MOST)]
+    assert take_batches(ledger, [good.send()], T0 + 2)[0].status == 200
+    assert take_batches(ledger, [Node(N2, [own_hook("n2")], "b" * 32).send()], T0 + 2)[0].status == 200
