@@ -74,7 +74,8 @@ class Batches:
         journal = request.query_params.get("journal", "")
         if not journal or len(journal) > 255:
             raise Refusal(400, "journal: its id is missing: GET /v1/batches?journal=ID")
-        return JSONResponse({"held": await self._reader.look(lambda db: intake.held(db, who, journal))})
+        held, tail = await self._reader.look(lambda db: (intake.held(db, who, journal), intake.tail(db, who, journal)))
+        return JSONResponse({"held": held, **({"tail": tail} if tail else {})})
 
     def close(self) -> None:
         """No more."""

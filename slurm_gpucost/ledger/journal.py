@@ -131,6 +131,16 @@ def oldest(db: sqlite3.Connection) -> int:
     return last(db) + 1 if row[0] is None else int(row[0])
 
 
+def tail(db: sqlite3.Connection, number: int, *, exactly: bool = False) -> str:
+    """``N:DIGEST`` of the newest entry up to a number, or of that very one; '' where there is none.
+
+    Numbers alone do not tell one entry from another that a journal that went back has at the same place.
+    """
+    which = "= ?" if exactly else "<= ? ORDER BY seq DESC LIMIT 1"
+    row = db.execute(f"SELECT seq, kind, k1, k2, k3, k4, k5 FROM journal_entry WHERE seq {which}", (number,)).fetchone()
+    return "" if row is None else f"{row[0]}:{digest_of(*row[1:]).hex()}"
+
+
 def key_of(db: sqlite3.Connection, table: str) -> list[str]:
     """The columns of a table's key, in order."""
     columns = [(row[5], row[1]) for row in db.execute(f"PRAGMA main.table_info({table})") if row[5]]

@@ -23,6 +23,7 @@ SILENT_SECONDS = 600
 """As [collector] silent_seconds has it by default."""
 MOST_SAID = 4_096
 """Characters of what a node says of itself."""
+LONGEST_TAIL = 100
 _MOST_NESTED = 64
 _SAID = ("driver", "spool", "unsent", "journal_bytes", "dropped_windows", "paused")
 
@@ -52,6 +53,15 @@ def held(db: sqlite3.Connection, who: Who, journal: str) -> int:
     """Up to which entry the ledger has all of this node's journal; 0 of an unknown one."""
     known = journals.find(db, journal)
     return known.held if known is not None and (known.cluster, known.node) == who else 0
+
+
+def tail(db: sqlite3.Connection, who: Who, journal: str) -> str:
+    """What this node's journal said last of its newest entry that was sent, as it said it; '' where it did not."""
+    known = journals.find(db, journal)
+    if known is None or (known.cluster, known.node) != who:
+        return ""
+    said = json.loads(known.said or "{}").get("tail")
+    return said if isinstance(said, str) and len(said) <= LONGEST_TAIL else ""
 
 
 def take_batches(

@@ -15,6 +15,8 @@ from slurm_gpucost.services.claims import Claims
 
 MOST_HOOKS = 200
 """Of one job on one node: its runs, each with a prolog and an epilog. Matching them takes their number squared."""
+_STAND = frozenset(("device_report", "slot_report"))
+"""Not MIG layouts, whose rows belong together by their time."""
 _OF_DEVICES = frozenset(("usage_window", "device_report", "mig_report", "device_process"))
 
 
@@ -39,7 +41,8 @@ class SentRows:
                 taken += len(rows)
                 continue
             good = self._good[table]
-            for row in rows:
+            for told in rows:
+                row = self._standing(told) if table in _STAND else told
                 why = self._refusal(who, batch.journal, table, row)
                 if why:
                     self._set_aside(who, table, row, why)
@@ -48,6 +51,10 @@ class SentRows:
                     good.append(row)
                     taken += 1
         return taken, refused
+
+    def _standing(self, row: Any) -> Any:
+        """A report of a clock that cannot be right is one of now: a node tells what stands once, and not again."""
+        return row if is_time(row.observed_at_ms, self._now_ms) else row._replace(observed_at_ms=self._now_ms)
 
     def _refusal(self, who: Who, journal: str, table: str, row: Any) -> str:
         why = self._admission.fault(table, row)

@@ -127,6 +127,8 @@ class Uplink:
             answer = self._collector.held(look.id)
             if answer.status != 200 or answer.held is None:
                 return self._refused(answer, 0)
+            if self._is_other(answer.tail):
+                return self._is_back(look)
             return self._heard(look, answer.held)
         held = self._known[1]
         if look.last <= held and time.monotonic() < self._sent_at + SIGN_OF_LIFE_SECONDS:
@@ -137,10 +139,10 @@ class Uplink:
         return self._send(look, held)
 
     def _send(self, look: _Look, held: int) -> float:
-        first, last, oldest, rows = self._batch(max(held + 1, look.oldest))
+        first, last, oldest, tail, rows = self._batch(max(held + 1, look.oldest))
         batch = Batch(
             self._cluster, self._node, look.id, first, last, oldest, self._clock(), __version__,
-            {**self._said(), "unsent": max(0, look.last - held)}, rows,
+            {**self._said(), "unsent": max(0, look.last - held), "tail": tail}, rows,
         )  # fmt: skip
         self._ours = (look.id, max(self._ours[1], last))
         answer = self._collector.send(encode(batch))
@@ -156,24 +158,36 @@ class Uplink:
         self._most_rows = min(MOST_ROWS, self._most_rows * 2)
         return pause
 
-    def _batch(self, first: int) -> tuple[int, int, int, Rows]:
-        """(first, last, oldest, rows) of what comes next, in one look at the journal."""
+    def _batch(self, first: int) -> tuple[int, int, int, str, Rows]:
+        """(first, last, oldest, tail, rows) of what comes next, in one look at the journal."""
         db = self._opened()
         db.execute("BEGIN")
         try:
             oldest = journals.oldest(db)
             last, rows = batch_rows(db, max(first, oldest), self._most_rows, MOST_BYTES)
+            tail = journals.tail(db, last)
         finally:
             db.execute("COMMIT")
-        return max(first, oldest), last, oldest, rows
+        return max(first, oldest), last, oldest, tail, rows
 
     def _heard(self, look: _Look, held: int) -> float:
         """The collector holds so much."""
         if held > self._ours[1]:
-            self.went_back, self._known = look.id, None
-            return SHORTEST_SECONDS
+            return self._is_back(look)
         self._known = self.held = (look.id, held)
         return 0.0
+
+    def _is_back(self, look: _Look) -> float:
+        self.went_back, self._known = look.id, None
+        return SHORTEST_SECONDS
+
+    def _is_other(self, tail: str) -> bool:
+        """Whether the collector's last entry of this journal is another one than stands here at its number."""
+        number = tail.partition(":")[0]
+        if not (number.isascii() and number.isdigit() and len(number) < 19):
+            return False
+        own = journals.tail(self._opened(), int(number), exactly=True)
+        return bool(own) and own != tail
 
     def _refused(self, answer: Answer, entries: int) -> float:
         """An answer that is not what was hoped for; so many entries were sent."""

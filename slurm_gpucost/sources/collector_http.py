@@ -30,6 +30,8 @@ class Answer(NamedTuple):
     error: str = ""
     retry_after: float | None = None
     """Seconds."""
+    tail: str = ""
+    """``N:DIGEST`` of an entry of the journal as it came from here; '' where it does not say."""
 
 
 def read_token(path: Path) -> str:
@@ -139,4 +141,5 @@ def _answer(response: http.client.HTTPResponse, text: bytes) -> Answer:
         said.get("waiting") is True,
         "".join(c if c.isprintable() else "?" for c in error[:500]) if isinstance(error, str) else "",
         float(after) if after.isascii() and after.isdigit() and len(after) < 6 else None,
+        tail if isinstance(tail := said.get("tail"), str) else "",
     )

@@ -32,6 +32,7 @@ class Sink:
         """PEM, with its key; None: no TLS."""
         self.batches: list[Batch] = []
         self.held: dict[str, int] = {}
+        self.tails: dict[str, str] = {}
         self.rows: dict[str, dict[tuple[Any, ...], Any]] = {}
         """By table: the newest row of each key that tests tell rows apart by: all but what can change."""
         self.moods: deque[Mood] = deque()
@@ -62,7 +63,8 @@ class Sink:
                 if self.headers["Authorization"] != f"Bearer {TOKEN}":
                     self.answer(401, {"error": "no such token"})
                 else:
-                    self.answer(200, {"held": sink.held.get(journal, 0)})
+                    said = {"tail": sink.tails[journal]} if journal in sink.tails else {}
+                    self.answer(200, {"held": sink.held.get(journal, 0), **said})
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -123,6 +125,7 @@ class Sink:
             for row in rows:
                 kept[key_of(table, row)] = row
         self.held[batch.journal] = max(held, batch.last)
+        self.tails[batch.journal] = str(batch.said.get("tail", ""))
         return "lost" if mood == "lost" else (200, {"held": self.held[batch.journal]}, {})
 
     def jobs(self) -> list[int]:

@@ -130,7 +130,8 @@ def test_what_no_device_can_show_is_not_known(nvml: FakeNvml) -> None:
         device 1 power_mw 4294967295
         """
     )
-    ask = "[[x.energy_mj, x.memory_used_bytes, x.power_mw, x.error] for x in (gpus.read(d.device, wall) for d in devices)]"
+    readings = "(gpus.read(d.device, wall) for d in devices)"
+    ask = f"[[x.energy_mj, x.memory_used_bytes, x.power_mw, x.error] for x in {readings}]"
     told = nvml.run(OPEN + f"print(json.dumps({ask}))")
     assert told[0] == [None, None, None, told[0][3]] and not told[0][3]
     assert told[1][0] is None and told[1][2] is None

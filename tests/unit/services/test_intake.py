@@ -256,7 +256,8 @@ def test_a_layout_that_comes_in_two_batches_is_whole(ledger: Ledger) -> None:
         window(energy_source="guess"),
         window(device=""),
         device(memory_bytes=1 << 60),
-        device(observed_at_ms=5),
+        device(model="x" * 9000),
+        instance()._replace(observed_at_ms=5),
         slot(index=1 << 40),
         process(first_s=5, last_s=4),
     ],
@@ -266,6 +267,28 @@ def test_what_no_hook_or_driver_writes_is_set_aside(ledger: Ledger, row: object)
     assert outcome == Outcome(200, 1, rows=0, refused=1)
     assert not any(contents(ledger.connection).values())
     assert len(aside(ledger)) == 1
+
+
+@pytest.mark.parametrize("at_ms", [5, T0 + 40 * 24 * HOUR_MS])
+def test_what_stands_is_taken_as_of_now_where_the_clock_cannot_be_right(ledger: Ledger, at_ms: int) -> None:
+    """A node says it once, when it starts, which can be before NTP has set its clock."""
+    node = Node(rows=[device(observed_at_ms=at_ms), slot()._replace(observed_at_ms=at_ms)])
+    for now in (T0, T0 + 1000):
+        (outcome,) = take_batches(ledger, [node.send()], now)
+        assert (outcome.status, outcome.refused) == (200, 0)
+    assert ledger.connection.execute("SELECT observed_at_ms FROM device_report").fetchall() == [(T0,)]
+    assert ledger.connection.execute("SELECT device, observed_at_ms FROM slot_report").fetchall() == [("GPU-n1-0", T0)]
+
+
+def test_a_journal_s_tail_is_told_to_its_own_node_alone(ledger: Ledger) -> None:
+    node = Node(rows=[own_hook()])
+    take(ledger, node.send(said={"tail": "1:ab"}))
+    assert (intake.tail(ledger.connection, N1, node.journal), intake.tail(ledger.connection, N2, node.journal)) == (
+        "1:ab",
+        "",
+    )
+    take(ledger, node.send(said={"tail": ["x"]}))
+    assert intake.tail(ledger.connection, N1, node.journal) == ""
 
 
 def test_no_node_can_fill_the_disk_with_what_nobody_can_use(ledger: Ledger) -> None:

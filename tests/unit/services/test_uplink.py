@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from slurm_gpucost.domain.errors import ConfigError, SourceError
 from slurm_gpucost.domain.wire import Batch
 from slurm_gpucost.ledger import ingest
-from slurm_gpucost.ledger.journal import Journal, last, open_journal
+from slurm_gpucost.ledger.journal import Journal, last, open_journal, tail
 from slurm_gpucost.services import uplink as module
 from slurm_gpucost.services.uplink import Uplink
 from slurm_gpucost.sources import collector_http
@@ -211,6 +213,48 @@ def test_one_that_went_back_and_grew_beyond_is_seen_too(node: Node) -> None:
     node.arrived()
 
 
+def test_one_that_went_back_and_grew_beyond_before_it_began_is_known_by_what_stands_there(
+    node: Node, tmp_path: Path
+) -> None:
+    """As a snapshot of the machine, taken at 5, that ran for a while without the collector and started once more."""
+    node.add(5)
+    node.uplink.start()
+    node.arrived()
+    with closing(sqlite3.connect(tmp_path / "snapshot.db")) as copy:
+        node.journal.connection.backup(copy)
+    node.add(5)
+    node.arrived()
+    node.uplink.stop()
+    with closing(sqlite3.connect(tmp_path / "snapshot.db")) as copy:
+        copy.backup(node.journal.connection)
+    with node.journal.transaction() as db:
+        ingest.add_hooks(db, [hook("epilog", 0, job_id=100 + n) for n in range(10)])
+    assert last(node.journal.connection) == 15 > node.sink.held[node.journal.id] == 10
+    node.uplink = node.another()
+    node.uplink.start()
+    until(lambda: node.uplink.went_back == node.journal.id)
+    node.journal.renew()
+    until(lambda: node.sink.jobs() == [*range(10), *range(100, 110)])
+
+
+def test_one_that_did_not_is_not_taken_for_one_that_did(node: Node) -> None:
+    """However often it starts, and also where the entry that was sent last is gone, or its row has changed since."""
+    node.add(5)
+    node.uplink.start()
+    node.arrived()
+    for forget in (False, True):
+        node.uplink.stop()
+        with node.journal.transaction() as db:
+            db.execute("UPDATE hook_event SET at_ms = at_ms - 1 WHERE job_id = 4")
+            if forget:
+                db.execute("DELETE FROM journal_entry WHERE seq <= ?", (node.sink.held[node.journal.id],))
+        node.uplink = node.another()
+        node.add(3)
+        node.uplink.start()
+        node.arrived()
+        assert node.uplink.went_back == ""
+
+
 def test_what_the_node_no_longer_has_is_passed_and_said(node: Node) -> None:
     node.add(10)
     node.journal.connection.execute("DELETE FROM journal_entry WHERE seq <= 4")
@@ -227,7 +271,7 @@ def test_a_quiet_node_shows_that_it_lives(node: Node) -> None:
     until(lambda: len(node.sink.batches) >= sent + 2, 3)
     sign = node.sink.batches[-1]
     assert (sign.first, sign.last, sign.rows) == (3, 2, {})
-    assert sign.said == {"driver": "ok", "unsent": 0}
+    assert sign.said == {"driver": "ok", "unsent": 0, "tail": tail(node.journal.connection, 2)}
 
 
 def test_it_ends_in_time_while_the_collector_hangs(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
