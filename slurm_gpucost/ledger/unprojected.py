@@ -1,7 +1,7 @@
 """Jobs and nodes that the projection fails at: a fault of ours, which one strange fact brought to light.
 
-They are left out, with the reason, and all others go on. What was projected of them before stays as it was, and so does
-their evidence; they are tried again when more of it comes, when a daemon starts, and by a rebuild.
+They are left out, with the reason, and all others go on. What was projected of them before stays, but in a rebuild, and
+so does their evidence; they are tried again when more of it comes, when a daemon starts, and by a rebuild.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def is_of_values(error: Exception) -> bool:
 def note_job(db: sqlite3.Connection, cluster: str, job_id: int, error: Exception) -> None:
     """It is not marked any more, and stands here."""
     reason = _reason(error)
-    log.error("job %s of %s is left as it was: its projection fails: %s", job_id, cluster, reason)
+    log.error("job %s of %s cannot be projected, and is left out: %s", job_id, cluster, reason)
     db.execute("DELETE FROM dirty_job WHERE cluster = ? AND job_id = ?", (cluster, job_id))
     db.execute("INSERT OR REPLACE INTO unprojected_job VALUES (?, ?, ?)", (cluster, job_id, reason))
 
@@ -52,7 +52,7 @@ def note_job(db: sqlite3.Connection, cluster: str, job_id: int, error: Exception
 def note_node(db: sqlite3.Connection, cluster: str, node: str, error: Exception) -> None:
     """The same of a node's time."""
     reason = _reason(error)
-    log.error("the time of node %s of %s is left as it was: its projection fails: %s", node, cluster, reason)
+    log.error("the time of node %s of %s cannot be projected, and is left out: %s", node, cluster, reason)
     db.execute("INSERT OR REPLACE INTO unprojected_node VALUES (?, ?, ?)", (cluster, node, reason))
 
 

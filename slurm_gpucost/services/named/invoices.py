@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slurm_gpucost.costing.invoices import statement
-from slurm_gpucost.services import bill, names, rates, reserving
+from slurm_gpucost.services import bill, names, rates, reserving, status
 from slurm_gpucost.services.named.model import OWN, TEXT, Answer, Asked, Param, Query, Row
 from slurm_gpucost.services.named.scope import Scope
 
@@ -47,6 +47,8 @@ def _notes(asked: Asked, scope: Scope, month: str, account: str | None, user: st
             f"unbilled reservation {row['name'] or row['id']} of {row['cluster']}: {row['why']}"
             for row in reserving.unbilled(settings, queries, period.start_ms, period.end_ms)
         ]
+    if scope.everyone:
+        notes += [f"may lack something: {finding}" for finding in status.unprojected_findings(queries)]
     if count := bill.held_leases(queries, *period[:2], account, user, sees):
         notes.append(f"not billed: {count} leases that the accounting does not know; `gpucost jobs -a` shows them held")
     return notes

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from slurm_gpucost.domain import projection
+from slurm_gpucost.domain.access import FILE_OWNER
 from slurm_gpucost.domain.errors import LedgerError
 from slurm_gpucost.domain.evidence import NodeReport
 from slurm_gpucost.ledger import ingest, projector, reports, timelines
 from slurm_gpucost.ledger.store import Ledger, open_ledger
+from slurm_gpucost.services import named
 from slurm_gpucost.sources.spool import SpoolFile
 from tests.unit.builders import T0, accounting, config, tables
 from tests.unit.services.test_status import ask
@@ -84,6 +86,16 @@ def test_all_other_jobs_go_on_and_a_mended_version_makes_up_for_it(
     assert len(made_up[1]) == JOBS
     projector.rebuild(ledger, {})
     assert made_up == tables(ledger)
+
+
+def test_who_makes_invoices_is_told(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config(tmp_path)
+    with monkeypatch.context() as broken:
+        failing(broken, lambda: KeyError("what nobody thought of"))
+        take(ledger, 4_000)
+        projector.bring_up_to_date(ledger, {})
+    with named.answer(settings, ledger.path, "invoices", {"month": "2026-09"}, FILE_OWNER, T0 * 2) as answer:
+        assert [note[:40] for note in answer.head["notes"]] == ["may lack something: job 150 of c, and 1 "]
 
 
 def test_new_evidence_of_it_is_tried(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
