@@ -76,8 +76,11 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event, clock: Cal
         app = made(batches, queries, figures, writer, reader)
         log.info("gpucostd %s: ledger %s, listens on %s and %s", __version__, ledger_path, own.listen, own.socket)
         listening = [(tcp, shown), ([unix.listening], None)]
+
+        def ended() -> bool:
+            return stop.is_set() or not writer.alive
+
         with asyncio.Runner(loop_factory=Loop) as runner:
-            ended = lambda: stop.is_set() or not writer.alive  # noqa: E731
             runner.run(serve(app, listening, ended, REQUEST_SECONDS + 2 * own.query_seconds))
         if not writer.alive:
             raise GpucostError("the thread that writes has ended; the log says why")

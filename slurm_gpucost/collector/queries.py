@@ -128,8 +128,13 @@ class Queries:
     async def _told(self, request: Request) -> tuple[Caller, bytes]:
         """Who asks, and the body. Who can be known without the body is, before it is read."""
         peer, signs = peers.of(request.state), request.headers.get("authorization", "")[:6].lower() == "munge "
-        caller = None if signs else await self._caller(request, b"")
         size = min(bodies.announced(request, 0), QUESTION_BYTES)
+        try:
+            caller = None if signs else await self._caller(request, b"")
+        except Refusal:
+            if size <= SMALL_BYTES:  # so that he reads the answer
+                await bodies.discard(request)
+            raise
         with contextlib.ExitStack() as stack:
             if size > SMALL_BYTES and not (
                 stack.enter_context(self._large_of_one.one_more(peer.client))
