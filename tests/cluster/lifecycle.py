@@ -60,6 +60,15 @@ class Play:
             self.cluster.wait_state(job, "RUNNING", 120)
         time.sleep(1.5)
 
+    def booked(self, job: int) -> None:
+        """Until slurmdbd has heard that it runs: 22.05 books nothing of a run that is requeued before that."""
+
+        def is_there() -> bool:
+            rows = self.cluster.sacct("-j", str(job), fields=("State", "Start"))
+            return any(row["State"] == "RUNNING" and row["Start"].isdigit() for row in rows)
+
+        self.cluster.until(is_there, f"{job} to be booked", 60)
+
     def tell(self, *jobs: int) -> None:
         """End what waits with UNTIL_TOLD: a loaded machine must not end it earlier."""
         for job in jobs:
@@ -141,6 +150,7 @@ def requeued_twice(p: Play) -> None:
     job = p.submit("requeued twice", "alice", batch("saw batch", UNTIL_TOLD), "--gres=gpu:1", "--requeue")
     for _ in range(2):
         p.running(job)
+        p.booked(job)
         p.scontrol("requeue", str(job))
         p.begin_now(job)
     p.running(job)
