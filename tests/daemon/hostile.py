@@ -106,10 +106,18 @@ def _lie(port: int, name: str, token: str, count: int, seed: str) -> Counter[int
 
 
 def _post(port: int, token: str, body: bytes) -> int:
+    """Who is refused unread may find the connection closed before the answer: he comes again, but not for ever."""
     headers = {"Authorization": f"Bearer {token}", "Content-Encoding": "gzip"}
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-        connection.request("POST", "/v1/batches", body, headers)
-        return connection.getresponse().status
+    for left in reversed(range(5)):
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            try:
+                connection.request("POST", "/v1/batches", body, headers)
+                return connection.getresponse().status
+            except (ConnectionError, http.client.HTTPException):
+                if not left:
+                    raise
+        time.sleep(0.5)
+    raise AssertionError("unreachable")
 
 
 def _shout(port: int, noise: bytes) -> int:
