@@ -35,7 +35,7 @@ def now_ms() -> int:
 
 def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
     """All in one: work until ``stop`` is set, then take in what is there and return."""
-    from slurm_gpucost.ledger.projector import bring_up_to_date, try_again
+    from slurm_gpucost.ledger.projector import begin
     from slurm_gpucost.ledger.store import open_ledger
     from slurm_gpucost.services.capture import make_sampler
     from slurm_gpucost.services.engine import Engine
@@ -43,8 +43,7 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event) -> None:
 
     with open_ledger(ledger_path) as ledger:
         ledger.connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        try_again(ledger)
-        bring_up_to_date(ledger, settings.shards, batches=1)
+        begin(ledger, settings.shards)
         at_start(ledger, settings, "gpucostd", now_ms())
         sampler = make_sampler(settings, now_ms, (settings.timezone, *(pool.timezone for pool in settings.pools)))
         engine = Engine(settings, ledger, now_ms, sampler)

@@ -24,7 +24,7 @@ from slurm_gpucost.collector.wiring import LedgerPeople
 from slurm_gpucost.collector.workers import Workers
 from slurm_gpucost.collector.writer import Writer
 from slurm_gpucost.domain.errors import GpucostError
-from slurm_gpucost.ledger.projector import bring_up_to_date, try_again
+from slurm_gpucost.ledger.projector import begin
 from slurm_gpucost.ledger.store import open_ledger
 from slurm_gpucost.services.recorded import at_start
 from slurm_gpucost.settings import Settings
@@ -47,8 +47,7 @@ def run(settings: Settings, ledger_path: Path, stop: threading.Event, clock: Cal
         for one in tcp:
             stack.callback(one.close)
         ledger = stack.enter_context(open_ledger(ledger_path))
-        try_again(ledger)
-        bring_up_to_date(ledger, settings.shards, batches=1)
+        begin(ledger, settings.shards)
         at_start(ledger, settings, "gpucostd collector", clock())
         numbers, reader = Numbers(), Reader(ledger_path)
         engine = Engine(settings, ledger, clock)

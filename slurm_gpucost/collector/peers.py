@@ -13,9 +13,7 @@ from collections import Counter
 from typing import Any, ClassVar, NamedTuple
 
 import h11
-from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
 
 from slurm_gpucost.collector.limits import (
     CONNECTIONS,
@@ -111,15 +109,9 @@ class Protocol(H11Protocol):
     _look: asyncio.TimerHandle | None = None
     _closing = False
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.conn = _Connection(h11.SERVER, config.h11_max_incomplete_event_size or HEAD_BYTES)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.conn = _Connection(h11.SERVER, HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note who it is; too many are sent away."""

@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from slurm_gpucost.collector import bodies, peers
-from slurm_gpucost.collector.answers import BYTES_OF_ONE, MOST_ROWS, ROWS, Answer, Answers
+from slurm_gpucost.collector.answers import BYTES_OF_ONE, Answer, Answers
 from slurm_gpucost.collector.limits import (
     ADDRESS_RATE,
     LARGE_BODIES_BYTES,
@@ -31,24 +31,16 @@ from slurm_gpucost.collector.numbers import Numbers
 from slurm_gpucost.collector.ports import Asking, People
 from slurm_gpucost.collector.replies import Refusal, refusal_of
 from slurm_gpucost.collector.turns import Turns
+from slurm_gpucost.collector.wanted import Wanted, in_the_url, posted
 from slurm_gpucost.collector.worker import Job
 from slurm_gpucost.collector.workers import Workers
 from slurm_gpucost.domain.errors import Unidentified
 from slurm_gpucost.services.callers import Caller
 from slurm_gpucost.services.named import QUERIES, Query, allow
-from slurm_gpucost.services.named.model import FLAG, INTEGER, TEXTS
 from slurm_gpucost.services.named.params import checked
 
 _PIECE = 1 << 16
 _BUSY = f"you have {QUESTIONS_OF_ONE} questions on their way; wait for their answers"
-
-
-class Wanted(NamedTuple):
-    """What a request asks for: a question, or the next page of an answer."""
-
-    params: Mapping[str, Any]
-    rows: int
-    cursor: str
 
 
 class Queries:
@@ -116,7 +108,7 @@ class Queries:
         query = QUERIES.get(name)
         if query is None:
             raise Refusal(404, f"{name[:40]}: no question has this name; there are {', '.join(QUERIES)}")
-        wanted = _posted(body) if request.method == "POST" else _in_the_url(request, query)
+        wanted = posted(body) if request.method == "POST" else in_the_url(request, query)
         if not stack.enter_context(self._busy.one_more(caller.user)):
             self._numbers.turned_away("busy")
             raise Refusal(429, _BUSY, again=1)
@@ -224,54 +216,3 @@ async def _unless_gone(request: Request, work: Any) -> Any:
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _posted(body: bytes) -> Wanted:
-    try:
-        said = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        raise Refusal(400, 'the body is no JSON like {"params": {"start": "2026-01-01"}, "limit": 1000}') from None
-    if not isinstance(said, dict) or set(said) - {"params", "limit", "cursor"}:
-        raise Refusal(400, "the body must be an object of params and limit, or of cursor")
-    return _wanted(said.get("params") or {}, said.get("limit"), said.get("cursor"))
-
-
-def _in_the_url(request: Request, query: Query) -> Wanted:
-    """The same in a URL: lists by repetition, flags as true and false."""
-    kinds = {param.name: param.kind for param in query.params}
-    params: dict[str, Any] = {}
-    limit: Any = None
-    cursor = None
-    for name, text in request.query_params.multi_items():
-        kind = kinds.get(name)
-        if name == "cursor" and kind is None:
-            cursor = text
-        elif name == "limit" and kind is None:
-            limit = _number(name, text)
-        elif kind == TEXTS:
-            params.setdefault(name, []).append(text)
-        elif name in params:
-            raise Refusal(400, f"parameter {name}: is given twice")
-        elif kind == FLAG:
-            if text not in ("true", "false"):
-                raise Refusal(400, f"parameter {name}: must be true or false")
-            params[name] = text == "true"
-        else:
-            params[name] = _number(name, text) if kind == INTEGER else text
-    return _wanted(params, limit, cursor)
-
-
-def _number(name: str, text: str) -> int:
-    if not (text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() and len(text) < 19):
-        raise Refusal(400, f"parameter {name[:40]}: must be a whole number")
-    return int(text)
-
-
-def _wanted(params: Any, limit: Any, cursor: Any) -> Wanted:
-    if not isinstance(params, dict):
-        raise Refusal(400, "params: must be an object")
-    if cursor is not None and (not isinstance(cursor, str) or not cursor or params or limit is not None):
-        raise Refusal(400, "cursor: stands alone, as the page before had it in next")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= MOST_ROWS):
-        raise Refusal(400, f"limit: must be a whole number from 1 to {MOST_ROWS}")
-    return Wanted(params, limit or ROWS, cursor or "")

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from slurm_gpucost.collector.certificate import Certificate
-from slurm_gpucost.collector.limits import HEAD_BYTES, HEAD_SECONDS, IDLE_SECONDS
+from slurm_gpucost.collector.limits import HEAD_SECONDS, IDLE_SECONDS
 from slurm_gpucost.collector.peers import Protocol
 
 END_SECONDS = 20
@@ -81,6 +81,5 @@ def _config(app: Any, protocol: type[Protocol], certificate: Certificate | None)
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=END_SECONDS,
-        h11_max_incomplete_event_size=HEAD_BYTES,
         **(certificate.words if certificate is not None else {}),
     )

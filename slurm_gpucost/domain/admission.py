@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from slurm_gpucost.domain.evidence import HookEvent
-from slurm_gpucost.domain.readings import COUNTER, POWER, Window
+from slurm_gpucost.domain.readings import COUNTER, MOST_COUNTER_MJ, MOST_MEMORY_BYTES, POWER, Window
 from slurm_gpucost.domain.units import HOUR_MS
 from slurm_gpucost.domain.wire import TABLES
 
@@ -33,15 +33,15 @@ _MOST = {
     "memory_used_mib_ms": _MOST_MIB * HOUR_MS,
     "memory_used_peak_mib": _MOST_MIB,
     "energy_uncertainty_permille": 1_000,
-    "energy_counter_start_mj": 10**16,
-    "energy_counter_end_mj": 10**16,
+    "energy_counter_start_mj": MOST_COUNTER_MJ,
+    "energy_counter_end_mj": MOST_COUNTER_MJ,
     "energy_restarted": 1,
     "temperature_c_ms": 1_000 * HOUR_MS,
     "temperature_peak_c": 1_000,
     "gres_index": _SMALL,
     "minor": _SMALL,
     "nvml_index": _SMALL,
-    "memory_bytes": 1 << 50,
+    "memory_bytes": MOST_MEMORY_BYTES,
     "mig_mode": 1,
     "gpu_instance": _SMALL,
     "compute_instance": _SMALL,

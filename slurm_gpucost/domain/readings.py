@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+MOST_MEMORY_BYTES, MOST_COUNTER_MJ = 1 << 50, 10**16
+"""What a device can show: a counter that wrapped below 0 is far beyond it, and would spoil every sum that it is in."""
 COUNTER = "counter"
 """Energy from NVML's TotalEnergyConsumption (Volta and later): the difference of two readings."""
 POWER = "power"

@@ -131,13 +131,13 @@ def oldest(db: sqlite3.Connection) -> int:
     return last(db) + 1 if row[0] is None else int(row[0])
 
 
-def tail(db: sqlite3.Connection, number: int, *, exactly: bool = False) -> str:
-    """``N:DIGEST`` of the newest entry up to a number, or of that very one; '' where there is none.
+def tail(db: sqlite3.Connection, number: int) -> str:
+    """``N:DIGEST`` of the newest entry up to a number; '' where there is none.
 
     Numbers alone do not tell one entry from another that a journal that went back has at the same place.
     """
-    which = "= ?" if exactly else "<= ? ORDER BY seq DESC LIMIT 1"
-    row = db.execute(f"SELECT seq, kind, k1, k2, k3, k4, k5 FROM journal_entry WHERE seq {which}", (number,)).fetchone()
+    newest = "SELECT seq, kind, k1, k2, k3, k4, k5 FROM journal_entry WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+    row = db.execute(newest, (number,)).fetchone()
     return "" if row is None else f"{row[0]}:{digest_of(*row[1:]).hex()}"
 
 

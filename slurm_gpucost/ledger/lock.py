@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import RLock
 
 from slurm_gpucost.domain.errors import LedgerBusy
-from slurm_gpucost.ledger.own_files import has_one_name, open_lock
+from slurm_gpucost.ledger.own_files import has_one_name, open_lock, status_of
 
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.002
@@ -52,9 +52,10 @@ class WriterLock:
         self._threads.release()
 
     def _acquire(self) -> None:
-        owner = self._owner()
+        owner = status_of(self._ledger)
         self._fd = open_lock(self.path, () if owner is None else (owner.st_uid,))
-        if has_one_name(self._fd):
+        is_ours = has_one_name(self._fd)  # to lock another's hurts nobody, to write it may
+        if is_ours and owner is not None:
             self._give_to(owner)
         deadline = time.monotonic() + self._wait
         while True:
@@ -70,7 +71,7 @@ class WriterLock:
                         "run this again when it is done"
                     ) from None
                 time.sleep(_POLL_SECONDS)
-        if not has_one_name(self._fd):  # to lock it hurts nobody, to write it may
+        if not is_ours:
             return
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         # Padded, not truncated: a change of length is a transaction of the file system's journal.
@@ -78,14 +79,8 @@ class WriterLock:
         with contextlib.suppress(OSError):  # a full disk must not keep anyone from the lock; only the name is lost
             os.pwrite(self._fd, line, 0)
 
-    def _owner(self) -> os.stat_result | None:
-        try:
-            return self._ledger.stat()
-        except OSError:
-            return None
-
-    def _give_to(self, owner: os.stat_result | None) -> None:
+    def _give_to(self, owner: os.stat_result) -> None:
         """The lock that root makes must be one that the ledger's owner can take; SQLite sees to that for its files."""
-        if owner is not None and os.geteuid() == 0:
+        if os.geteuid() == 0:
             with contextlib.suppress(OSError):
                 os.fchown(self._fd, owner.st_uid, owner.st_gid)

@@ -43,11 +43,9 @@ def has_one_name(fd: int) -> bool:
 
 
 def make(path: Path) -> None:
-    """An empty file, mode 0600. A link that stands there already must be root's or ours, and leads to its place."""
-    refuse_foreign_link(path)
-    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    """An empty file, mode 0600, where a link leads that :func:`refuse_foreign_link` let pass."""
     try:
-        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         return
     except OSError as error:
@@ -56,7 +54,7 @@ def make(path: Path) -> None:
 
 def refuse_foreign_link(path: Path) -> None:
     """Raises LedgerError where a symbolic link of another user stands there. Root's and our own are followed."""
-    status = _lstat(path)
+    status = status_of(path, follow_symlinks=False)
     if status is not None and stat.S_ISLNK(status.st_mode) and not _is_known(status):
         raise LedgerError(
             f"{path}: is a symbolic link of user {status.st_uid}, and is not followed; remove it, or name the file "
@@ -67,19 +65,17 @@ def refuse_foreign_link(path: Path) -> None:
 def refuse_foreign(path: Path) -> None:
     """Raises LedgerError where a file is another user's, for its content would be his word."""
     refuse_foreign_link(path)
-    try:
-        status = path.stat()
-    except OSError:
-        return
-    if not _is_known(status):
+    status = status_of(path)
+    if status is not None and not _is_known(status):
         raise LedgerError(
             f"{path}: belongs to user {status.st_uid}, who can change it; move it away, or name another file"
         )
 
 
-def _lstat(path: Path) -> os.stat_result | None:
+def status_of(path: Path, *, follow_symlinks: bool = True) -> os.stat_result | None:
+    """None where there is nothing, or one cannot look."""
     try:
-        return path.lstat()
+        return path.stat(follow_symlinks=follow_symlinks)
     except OSError:
         return None
 

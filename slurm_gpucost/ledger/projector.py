@@ -56,6 +56,12 @@ def try_again(ledger: Ledger) -> None:
         unprojected.mark_again(db)
 
 
+def begin(ledger: Ledger, shards: Mapping[str, int]) -> None:
+    """What a daemon does first: one batch of what is marked, what the projection failed at among it."""
+    try_again(ledger)
+    bring_up_to_date(ledger, shards, batches=1)
+
+
 def bring_up_to_date(
     ledger: Ledger, shards: Mapping[str, int], progress: Progress | None = None, batches: int | None = None
 ) -> int:

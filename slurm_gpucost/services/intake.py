@@ -51,17 +51,20 @@ def authenticate(db: sqlite3.Connection, token: str) -> Who | None:
 
 def held(db: sqlite3.Connection, who: Who, journal: str) -> int:
     """Up to which entry the ledger has all of this node's journal; 0 of an unknown one."""
-    known = journals.find(db, journal)
-    return known.held if known is not None and (known.cluster, known.node) == who else 0
+    known = _own(db, who, journal)
+    return 0 if known is None else known.held
 
 
 def tail(db: sqlite3.Connection, who: Who, journal: str) -> str:
     """What this node's journal said last of its newest entry that was sent, as it said it; '' where it did not."""
-    known = journals.find(db, journal)
-    if known is None or (known.cluster, known.node) != who:
-        return ""
-    said = json.loads(known.said or "{}").get("tail")
+    known = _own(db, who, journal)
+    said = None if known is None else json.loads(known.said).get("tail")
     return said if isinstance(said, str) and len(said) <= LONGEST_TAIL else ""
+
+
+def _own(db: sqlite3.Connection, who: Who, journal: str) -> Journal | None:
+    known = journals.find(db, journal)
+    return known if known is not None and (known.cluster, known.node) == who else None
 
 
 def take_batches(

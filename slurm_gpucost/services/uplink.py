@@ -183,11 +183,11 @@ class Uplink:
 
     def _is_other(self, tail: str) -> bool:
         """Whether the collector's last entry of this journal is another one than stands here at its number."""
-        number = tail.partition(":")[0]
+        number, colon, _ = tail.partition(":")
         if not (number.isascii() and number.isdigit() and len(number) < 19):
             return False
-        own = journals.tail(self._opened(), int(number), exactly=True)
-        return bool(own) and own != tail
+        own = journals.tail(self._opened(), int(number))
+        return own.startswith(number + colon) and own != tail
 
     def _refused(self, answer: Answer, entries: int) -> float:
         """An answer that is not what was hoped for; so many entries were sent."""

@@ -15,14 +15,13 @@ from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport, digest_of
 from slurm_gpucost.domain.levels import SAMPLE_REACH_MS
 from slurm_gpucost.domain.occupancy import DeviceProcess, MigInstance
-from slurm_gpucost.domain.readings import Glance, Reading
+from slurm_gpucost.domain.readings import MOST_COUNTER_MJ, MOST_MEMORY_BYTES, Glance, Reading
 from slurm_gpucost.sources import nvml_listing
 from slurm_gpucost.sources.nvml_call import Driver
 from slurm_gpucost.sources.processes import boot_id
 
 DRIVER_MODULE = Path("/sys/module/nvidia")
-MOST_MEMORY_BYTES, MOST_ENERGY_MJ, MOST_POWER_MW = 1 << 50, 10**16, 10**8
-"""What a device can show; as domain.admission has it for what nodes send."""
+MOST_POWER_MW = 10**8
 _MEMBER_OF_TYPE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """nvmlValueType_t: which member of a sample's union holds the value."""
 
@@ -182,7 +181,7 @@ class NvmlGpus:
         driver, nvml = self._open, self._open.nvml
         energy = driver.ask(nvml.nvmlDeviceGetTotalEnergyConsumption, kept.handle, lacks=kept.lacks)
         if energy is not None:
-            return _within(int(energy), MOST_ENERGY_MJ), None
+            return _within(int(energy), MOST_COUNTER_MJ), None
         power = driver.ask(nvml.nvmlDeviceGetPowerUsage, kept.handle, lacks=kept.lacks)
         return None, None if power is None else _within(int(power), MOST_POWER_MW)
 
@@ -220,7 +219,7 @@ class NvmlGpus:
 
 
 def _within(value: int, most: int) -> int | None:
-    """None for what no device can show: a counter that wrapped below 0 would spoil every sum it is in."""
+    """None for what no device can show."""
     return value if 0 <= value <= most else None
 
 
