@@ -49,6 +49,10 @@ class CaptureSettings(Protocol):
         """The slurmd to ask for slots."""
 
     @property
+    def slurm_conf(self) -> Path | None:
+        """Its configuration, where it is in no usual place."""
+
+    @property
     def nvml_enabled(self) -> bool:
         """Whether to read the driver."""
 

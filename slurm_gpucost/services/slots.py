@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from slurm_gpucost.domain.evidence import DeviceReport
@@ -13,7 +14,7 @@ from slurm_gpucost.ledger.store import Ledger
 from slurm_gpucost.services import taking
 from slurm_gpucost.services.background import Background
 from slurm_gpucost.services.trouble import Trouble
-from slurm_gpucost.sources import slurmd_gres
+from slurm_gpucost.sources import slurmd, slurmd_gres
 
 
 class SlotSettings(Protocol):
@@ -26,6 +27,10 @@ class SlotSettings(Protocol):
     @property
     def slurmd(self) -> str:
         """The slurmd to run."""
+
+    @property
+    def slurm_conf(self) -> Path | None:
+        """Its configuration, where it is in no usual place."""
 
 
 class Slots:
@@ -81,7 +86,7 @@ class Slots:
     def _ask(self, node: str) -> None:
         def work() -> None:
             try:
-                gres = slurmd_gres.parse(slurmd_gres.ask(self._settings.slurmd, node))
+                gres = slurmd_gres.parse(slurmd.ask_gres(self._settings.slurmd, node, self._settings.slurm_conf))
             except Exception:
                 self._background.hand_over(partial(self.nodes.discard, node))  # its next event asks again
                 raise

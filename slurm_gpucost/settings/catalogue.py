@@ -77,6 +77,7 @@ SECTIONS = {
     ),
     "slurmd": (
         Setting("command", "text", text, "slurmd", "The slurmd whose `-G` tells which device file a GRES index is."),
+        Setting("slurm_conf", "path", absolute_path, None, "The node's slurm.conf. Without it: that of `SLURM_CONF`, `../etc` of slurmd's directory, or one in a usual place. slurmd gets one of ours that includes it."),
     ),
     "nvml": (
         Setting("enabled", "true or false", flag, True, "Whether to read the NVIDIA driver on this host."),

@@ -155,6 +155,7 @@ class _Reader(ConfigReader):
             controller_interval_seconds=controller["interval_seconds"],
             controller_timeout_seconds=controller["timeout_seconds"],
             slurmd=parts["slurmd"]["command"],
+            slurm_conf=parts["slurmd"]["slurm_conf"],
             nvml_enabled=nvml["enabled"],
             nvml_interval_seconds=nvml["interval_seconds"],
             idle_threshold_percent=parts["findings"]["idle_threshold_percent"],

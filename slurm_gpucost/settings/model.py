@@ -195,6 +195,7 @@ class Settings:
     controller_interval_seconds: int
     controller_timeout_seconds: int
     slurmd: str
+    slurm_conf: Path | None
     nvml_enabled: bool
     nvml_interval_seconds: int
     idle_threshold_percent: int

@@ -57,6 +57,7 @@ class NodeSettings:
     """The site's and those of its pools: usage windows are cut at their clock hours."""
     spool: Path
     slurmd: str
+    slurm_conf: Path | None
     nvml_enabled: bool
     nvml_interval_seconds: int
     idle_threshold_percent: int

@@ -43,6 +43,7 @@ def load_node(path: Path) -> NodeSettings:
         zones=tuple(dict.fromkeys(zones)),
         spool=parts["spool"]["path"],
         slurmd=parts["slurmd"]["command"],
+        slurm_conf=parts["slurmd"]["slurm_conf"],
         nvml_enabled=parts["nvml"]["enabled"],
         nvml_interval_seconds=parts["nvml"]["interval_seconds"],
         idle_threshold_percent=parts["findings"]["idle_threshold_percent"],

@@ -8,18 +8,12 @@ JOB_GPUS and scontrol's IDX count like that (``gres_node_config_load`` in Slurm'
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport, SlotReport
 from slurm_gpucost.domain.hostlist import expand
-
-TIME_LIMIT_S = 30.0
-"""slurmd itself waits up to 20 s for a device file that is not there yet."""
 
 _RECORD = re.compile(r"Gres Name=(?P<name>\S+) (?P<rest>.*)")
 _FIELD = re.compile(r"(\w+)=(\S+)")
@@ -83,33 +77,6 @@ def slots(
     gpus = [slot for slot in gres if slot.name == "gpu"]
     known = resolve(gpus, devices) if gpus else {}
     return [SlotReport(cluster, node, "gpu", s.index, s.type, known.get(s.index, ""), now_ms) for s in gpus]
-
-
-def ask(slurmd: str, node: str | None, timeout_seconds: float = TIME_LIMIT_S) -> str:
-    """What ``slurmd -G`` prints for the node (None: the one of this host).
-
-    Raises SourceError with the command, its exit code and what it said.
-    """
-    line = [slurmd, "-G", *(["-N", node] if node else [])]
-    shown = shlex.join(line)
-    try:
-        # It logs the records, to stderr.
-        done = subprocess.run(
-            line,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except OSError as error:
-        raise SourceError(f"`{shown}` cannot be run: {error.strerror or error}") from None
-    except subprocess.TimeoutExpired:
-        raise SourceError(f"`{shown}` gave no answer within {timeout_seconds:g} s") from None
-    said = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0:
-        raise SourceError(f"`{shown}` failed (exit {done.returncode}): {said.strip()[-2000:] or 'it said nothing'}")
-    return said
 
 
 def _units(file: str, count: int) -> list[tuple[str, int]]:

@@ -256,18 +256,26 @@ class Cluster:
 
     def wait(self, jobs: Iterable[int], timeout: float = 180) -> None:
         """Until accounting has a final end for every row of these jobs and no epilog is left to run."""
-        wanted = set(jobs)
+        wanted, left = set(jobs), "nothing was asked yet"
 
         def done() -> bool:
-            if any(state in ("RUNNING", "PENDING", "SUSPENDED", "COMPLETING") for state in self.states().values()):
+            nonlocal left
+            under_way = {"RUNNING", "PENDING", "SUSPENDED", "COMPLETING"}
+            left = f"squeue has {sorted(item for item in self.states().items() if item[1] in under_way)}"
+            if not left.endswith("[]"):
                 return False
             rows = self.sacct("-j", ",".join(map(str, sorted(wanted))), fields=("JobIDRaw", "JobID", "State", "End"))
-            ended = all(row["End"].isdigit() and row["State"] != "PENDING" for row in rows)
+            open_ = [row for row in rows if not row["End"].isdigit() or row["State"] == "PENDING"]
             named = {int(re.split("[_+]", row["JobID"])[0]) for row in rows} | {int(row["JobIDRaw"]) for row in rows}
             last = {row["JobIDRaw"]: row["State"] for row in rows}
-            return ended and wanted <= named and "REQUEUED" not in last.values()
+            requeued = [job for job, state in last.items() if state == "REQUEUED"]
+            left = f"accounting has not {sorted(wanted - named)}, not the end of {open_}, no next run of {requeued}"
+            return not open_ and wanted <= named and not requeued
 
-        self.until(done, f"jobs {sorted(wanted)} to end", timeout, every=1)
+        try:
+            self.until(done, f"jobs {sorted(wanted)} to end", timeout, every=1)
+        except AssertionError as problem:
+            raise AssertionError(f"{left}: {problem}") from None
 
     def logs(self, lines: int = 25) -> str:
         """The ends of the daemons' logs."""

@@ -15,7 +15,7 @@ from typing import Any
 from slurm_gpucost import daemon
 from slurm_gpucost.services import collect, recording, taking
 from slurm_gpucost.settings import load
-from slurm_gpucost.sources import slurmd_gres
+from slurm_gpucost.sources import slurmd
 from slurm_gpucost.sources.nvml import NvmlGpus
 from slurm_gpucost.sources.sacct import Slice
 from slurm_gpucost.sources.scontrol import Asked
@@ -50,7 +50,7 @@ def main() -> None:
         collect.take_controller,
     )
     take_nodes, take_node_events = collect.take_nodes, collect.take_node_events
-    ask_slurmd, list_devices, read_device = slurmd_gres.ask, NvmlGpus.devices, NvmlGpus.read
+    ask_gres, list_devices, read_device = slurmd.ask_gres, NvmlGpus.devices, NvmlGpus.read
 
     def events(ledger: Any, settings: Any, files: Iterable[SpoolFile], now_ms: int) -> Any:
         kept = list(files)
@@ -78,8 +78,8 @@ def main() -> None:
         tap.write_change({**item, "events": events, "reservations": reservations}, events + reservations)
         return take_node_events(ledger, settings, events, reservations, window, at_ms)
 
-    def slurmd(command: str, node: str, timeout_seconds: float = 20) -> str:
-        text = ask_slurmd(command, node, timeout_seconds)
+    def gres(command: str, node: str, slurm_conf: Path | None = None) -> str:
+        text = ask_gres(command, node, slurm_conf)
         tap.write({"kind": "gres", "at_ms": daemon.now_ms(), "node": node, "text": text})
         return text
 
@@ -99,7 +99,7 @@ def main() -> None:
         (collect, "take_controller", controller),
         (collect, "take_nodes", nodes),
         (collect, "take_node_events", node_events),
-        (slurmd_gres, "ask", slurmd),
+        (slurmd, "ask_gres", gres),
     ):
         setattr(module, name, tapped)
     NvmlGpus.devices, NvmlGpus.read = devices, reading  # type: ignore[method-assign]

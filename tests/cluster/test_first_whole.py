@@ -238,3 +238,34 @@ def test_what_sacctmgr_says_of_accounts_is_read_whole(scenario: Scenario, monkey
     assert {one.name: one for one in found}["odd"][1:] == ("lab | two\nphysics|lines|`x`", "dept\nof | bio")
     assert set(told) <= {one.name for one in found}
     assert told.items() <= {one.name: one.description for one in found}.items(), "no text ran into another account"
+
+
+# A step that counts who comes: the socket lies where slurmd looks for its steps.
+_STEP = """
+import os, socket, subprocess, sys, threading
+sys.path[:0] = ["/opt/gpucost", "/opt/site"]
+from slurm_gpucost.sources.slurmd import ask_gres
+from slurm_gpucost.sources.slurmd_gres import parse
+came = []
+step = socket.socket(socket.AF_UNIX)
+step.bind("/var/spool/slurmd/n1/n1_4000000.0")
+step.listen()
+def serve():
+    while True:
+        caller = step.accept()[0]
+        came.append(1)
+        caller.recv(4)
+        caller.close()
+threading.Thread(target=serve, daemon=True).start()
+apart = parse(ask_gres("slurmd", "n1"))
+before = len(came)
+plain = subprocess.run(["slurmd", "-G", "-N", "n1"], stderr=subprocess.PIPE, check=True, text=True).stderr
+os.unlink("/var/spool/slurmd/n1/n1_4000000.0")
+print(before, len(came), len(apart), apart == parse(plain))
+"""
+
+
+def test_asking_slurmd_for_its_gres_touches_no_step(scenario: Scenario) -> None:
+    """``slurmd -G`` as an admin types it reaches every step, which 24.11 does not always survive; ours reaches none."""
+    said = scenario.cluster.run(["python3", "-B", "-c", _STEP]).stdout.split()
+    assert said == ["0", "1", "8", "True"]

@@ -201,7 +201,9 @@ def test_slots_that_slurmd_counts_otherwise_than_the_controller_are_not_taken(
     listed = script(tmp_path / "slurmd", f"echo '{line % (0, 0)}'; echo '{line % (1, 1)}'")
     with ledger.transaction() as db:
         reports.add_nodes(db, [NodeReport("c", "n1", NOW, has)])
-    work = make(replace(settings, slurmd=listed), ledger)
+    conf = tmp_path / "slurm.conf"
+    conf.touch()
+    work = make(replace(settings, slurmd=listed, slurm_conf=conf), ledger)
     event(settings, "prolog", START)
     with caplog.at_level(logging.WARNING):
         until(work, lambda: count(ledger, "slot_report") == 2 or "not taken" in caplog.text)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.domain.evidence import DeviceReport
-from slurm_gpucost.sources.slurmd_gres import GresSlot, ask, parse, resolve, slots
+from slurm_gpucost.sources.slurmd_gres import GresSlot, parse, resolve, slots
 
 N2_OF_22_05 = """\
 slurmd: Gres Name=shard Type=a100 Count=4 Index=4 ID=1918986455 File=/dev/fakegpu4 (null)
@@ -111,28 +108,3 @@ def test_no_type_and_no_file() -> None:
     (slot,) = parse("slurmd: Gres Name=craynetwork Type=(null) Count=4 ID=1 Links=(null) Flags=CountOnly\n")
     assert slot == GresSlot("craynetwork", "", 0, 4, None, None)
     assert parse("slurmd: error: no gres\n\n") == []
-
-
-def slurmd(path: Path, body: str) -> str:
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-def test_slurmd_is_asked_for_the_node_and_speaks_on_stderr(tmp_path: Path) -> None:
-    line = "Gres Name=gpu Type=a100 Count=1 Index=0 ID=7696487 File=/dev/nvidia3"
-    command = slurmd(tmp_path / "slurmd", f'echo "slurmd: {line}" >&2\necho "$@" > {tmp_path}/asked')
-    assert [(s.index, s.minor) for s in parse(ask(command, "n7"))] == [(0, 3)]
-    assert (tmp_path / "asked").read_text() == "-G -N n7\n"
-    ask(command, None)
-    assert (tmp_path / "asked").read_text() == "-G\n"
-
-
-def test_a_failure_keeps_command_exit_code_and_words(tmp_path: Path) -> None:
-    command = slurmd(tmp_path / "slurmd", "echo 'slurmd: error: slurmd initialization failed' >&2; exit 1")
-    with pytest.raises(SourceError, match=r"slurmd -G -N n1` failed \(exit 1\): .*initialization failed"):
-        ask(command, "n1")
-    with pytest.raises(SourceError, match=r"slow -G` gave no answer within 0\.2 s"):
-        ask(slurmd(tmp_path / "slow", "exec sleep 30"), None, 0.2)
-    with pytest.raises(SourceError, match=r"nowhere/slurmd -G` cannot be run: No such file"):
-        ask("/nowhere/slurmd", None)
