@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 STEP_SECONDS = 0.95
 """Events are durable within a second; each waking costs a node, whether there is work or not."""
+IDLE_SECONDS = 4.75
+"""A node looks that seldom where nothing comes: what its watch might miss waits no longer."""
 CACHE_KIB = 4096
 """SQLite's page cache here: a guest on a node does not keep the 64 MiB that speed a backfill up."""
 log = logging.getLogger("gpucostd")
@@ -62,9 +64,12 @@ def node(settings: NodeSettings, stop: threading.Event) -> None:
     from slurm_gpucost.services.capture import make_sampler
     from slurm_gpucost.services.node import NodeEngine
     from slurm_gpucost.sources.collector_http import CollectorHttp
+    from slurm_gpucost.sources.watch import IN_CREATE, IN_DELETE, IN_MOVED_TO, Watch
 
     collector = CollectorHttp(settings.collector_url, settings.token_file, settings.ca_file)
-    with open_journal(settings.journal, now_ms) as journal:
+    # Hooks rename their events into the spool; a wish to pause is uttered and taken back beside it.
+    comes = {settings.spool: IN_MOVED_TO, settings.spool.parent: IN_CREATE | IN_MOVED_TO | IN_DELETE}
+    with open_journal(settings.journal, now_ms) as journal, Watch(comes) as watch:
         sampler = make_sampler(settings, now_ms, settings.zones)
         engine = NodeEngine(settings, journal, now_ms, sampler, collector)
         engine.start()
@@ -72,7 +77,7 @@ def node(settings: NodeSettings, stop: threading.Event) -> None:
                  __version__, settings.name, settings.journal, settings.spool, settings.collector_url)  # fmt: skip
         while not stop.is_set():
             engine.step()
-            stop.wait(STEP_SECONDS)
+            watch.wait(stop, STEP_SECONDS, IDLE_SECONDS if engine.idle else STEP_SECONDS)
         engine.close()
     log.info("ended")
 

@@ -29,6 +29,11 @@ class Background:
         """Whether the question of that name is still under way, or its answer not taken in."""
         return name in self._busy
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, and all answers are taken in."""
+        return not self._busy and self._done.empty()
+
     def run(self, name: str, work: Callable[[], None]) -> None:
         """Do the work in a thread, which may :meth:`hand_over` answers."""
 

@@ -23,7 +23,10 @@ log = logging.getLogger("gpucostd")
 
 
 class Pause:
-    """Call :meth:`step` every second. ``clock`` gives ms UTC; ``store`` keeps what was measured before."""
+    """Call :meth:`step` every second while it is ``under_way``, else when the files may have changed.
+
+    ``clock`` gives ms UTC; ``store`` keeps what was measured before.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,11 @@ class Pause:
     def paused(self) -> bool:
         """Whether the driver has been let go of on somebody's wish."""
         return self._since is not None and self._said
+
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody waits for the driver to be let go of."""
+        return self._since is not None and not self._said
 
     def step(self) -> None:
         """Let go, say so, or go on, as the files want it. Raises OSError where they cannot be made or removed."""

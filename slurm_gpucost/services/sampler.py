@@ -92,6 +92,11 @@ class Sampler:
         self._cuts.append((at_ms, devices))
         self._hooked.append(devices)
 
+    @property
+    def hooked(self) -> bool:
+        """Whether there are hooks that nobody has glanced after yet: ``hurry`` has to be called."""
+        return bool(self._hooked)
+
     def hurry(self) -> None:
         """Let the thread glance after hooks. Call it every second: to wake it at each hook would cost as much again."""
         if self._hooked and time.monotonic() >= self._asked + SOONEST_SECONDS:

@@ -29,13 +29,15 @@ class Trouble:
             else:
                 log.info("%s%s: works again", what, self._of)
 
-    def attempt(self, what: str, work: Callable[[], object]) -> None:
-        """Do the work. Whatever it raises is said, and the daemon goes on."""
+    def attempt(self, what: str, work: Callable[[], object]) -> bool:
+        """Do the work. Whatever it raises is said, and the daemon goes on. Whether all was well."""
         try:
             work()
             self.say(what, "")
         except Exception as error:
             self.say(what, told(error))
+            return False
+        return True
 
 
 def _plain(message: str) -> str:

@@ -61,30 +61,32 @@ def ask_gres(
 
     Raises SourceError with the command, its exit code and what it said.
     """
-    conf = find_conf(slurmd, slurm_conf)
+    conf = find_conf(slurmd, slurm_conf).absolute()
     line = [slurmd, "-G", *(["-N", node] if node else [])]
-    with tempfile.TemporaryDirectory(prefix="gpucost-slurmd.") as top:
-        mine = apart(conf, Path(top), cgroups=_version(slurmd, timeout_seconds) < _CGROUPS_CAN_BE_DISABLED)
-        return _run(line, timeout_seconds, {**os.environ, "SLURM_CONF": str(mine)}, Path(top, "log"))
+    cgroups = _version(slurmd, timeout_seconds) < _CGROUPS_CAN_BE_DISABLED
+    try:
+        with tempfile.TemporaryDirectory(prefix="gpucost-slurmd.") as top:
+            mine = apart(conf, Path(top), cgroups=cgroups)
+            return _run(line, timeout_seconds, {**os.environ, "SLURM_CONF": str(mine)}, Path(top, "log"))
+    except OSError as error:
+        raise SourceError(f"no copy of Slurm's configuration can be made for `{shlex.join(line)}`: {error}") from None
 
 
 def apart(conf: Path, top: Path, *, cgroups: bool) -> Path:
-    """Lay out in the empty directory ``top`` what a slurmd of its own needs; its slurm.conf. Raises SourceError."""
+    """Lay out in the empty directory ``top`` what a slurmd of its own needs; its slurm.conf. Raises OSError."""
     own = {"slurm.conf", *(() if cgroups else ("cgroup.conf",))}
-    try:
-        configs = top / "conf"
-        configs.mkdir()
-        (top / "spool").mkdir()
-        for entry in sorted(conf.parent.iterdir()):
-            if entry.name not in own:
-                (configs / entry.name).symlink_to(entry)
-        if not cgroups:
-            (configs / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
-        # Of what is given twice Slurm takes the last.
-        (configs / "slurm.conf").write_text(f"Include {conf}\nSlurmdSpoolDir={top}/spool\nSlurmdLogFile={top}/log\n")
-    except OSError as error:
-        raise SourceError(f"no copy of Slurm's configuration can be laid out in {top}: {error}") from None
-    return configs / "slurm.conf"
+    configs = top / "conf"
+    configs.mkdir()
+    (top / "spool").mkdir()
+    for entry in conf.parent.iterdir():
+        if entry.name not in own:
+            (configs / entry.name).symlink_to(entry)
+    if not cgroups:
+        (configs / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
+    mine = configs / "slurm.conf"
+    # Of what is given twice Slurm takes the last.
+    mine.write_text(f"Include {conf}\nSlurmdSpoolDir={top}/spool\nSlurmdLogFile={top}/log\n")
+    return mine
 
 
 def _version(slurmd: str, timeout_seconds: float) -> tuple[int, int]:

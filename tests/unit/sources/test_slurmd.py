@@ -94,6 +94,16 @@ def test_without_a_slurm_conf_it_is_not_asked(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "asked").exists()
 
 
+def test_without_room_for_the_copy_it_is_not_asked(tmp_path: Path, conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    asked = command(tmp_path / "slurmd", "")
+    with pytest.raises(
+        SourceError, match=r"no copy of Slurm's configuration can be made for `.*slurmd -G -N n1`: .*No"
+    ):
+        ask_gres(asked, "n1", conf)
+    assert not (tmp_path / "asked").exists()
+
+
 def test_whose_slurm_conf_it_is(tmp_path: Path, conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual, other = tmp_path / "usual.conf", tmp_path / "other.conf"
     usual.touch()
