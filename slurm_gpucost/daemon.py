@@ -76,8 +76,8 @@ def node(settings: NodeSettings, stop: threading.Event) -> None:
         log.info("gpucostd %s: node %s, journal %s, spool %s, collector %s",
                  __version__, settings.name, settings.journal, settings.spool, settings.collector_url)  # fmt: skip
         while not stop.is_set():
-            engine.step()
-            watch.wait(stop, STEP_SECONDS, IDLE_SECONDS if engine.idle else STEP_SECONDS)
+            idle = engine.step()
+            watch.wait(stop, STEP_SECONDS, IDLE_SECONDS if idle else STEP_SECONDS)
         engine.close()
     log.info("ended")
 

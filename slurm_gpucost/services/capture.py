@@ -163,6 +163,11 @@ class Capture:
             self.slots.listed(self._listed)
             self._listed = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way: no glance after a hook, nobody who waits for a pause."""
+        return not self.pause.under_way and (self.sampler is None or not self.sampler.hooked)
+
     def close(self) -> None:
         """Take in what the driver has measured."""
         self.trouble.attempt("pause", self.pause.close)

@@ -45,7 +45,6 @@ class NodeEngine:
         self.capture = Capture(settings, journal, clock, sampler, self.background, self.trouble)
         self.uplink = Uplink(collector, settings.journal, settings.cluster, settings.name, clock, self.said)
         self._asked = False
-        self._well = False
         self._changes = 0
         self._dropped = journal_room.dropped_windows(journal.connection)
         self._keep_at_ms = 0
@@ -56,8 +55,8 @@ class NodeEngine:
         self.capture.start()
         self.uplink.start()
 
-    def step(self) -> None:
-        """One round. Trouble is said once and tried again."""
+    def step(self) -> bool:
+        """One round. Trouble is said once and tried again. Whether the next can wait until something comes."""
         works = (
             ("spool", self._intake),
             ("replies", self._replies),
@@ -66,18 +65,11 @@ class NodeEngine:
             ("journal", self._keep),
         )
         done = [self.trouble.attempt(name, work) for name, work in works]
-        self._well = all(done)
         self.trouble.say("uplink", self.uplink.state)
         if (changes := self.journal.connection.total_changes) != self._changes:
             self._changes = changes
             self.uplink.wake()
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is under way: the next round can wait until something comes."""
-        sampler = self.capture.sampler
-        glances = sampler is not None and sampler.hooked
-        return self._well and self._asked and self.background.idle and not glances and not self.capture.pause.under_way
+        return all(done) and self._asked and self.background.idle and self.capture.idle
 
     def close(self) -> None:
         """Take in what is there, and what the driver has measured; what is not sent yet is sent at the next start."""

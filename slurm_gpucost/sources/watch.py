@@ -28,25 +28,31 @@ class Watch:
     def __init__(self, masks: dict[Path, int]) -> None:
         self._masks = masks
         self._inotify = -1
+        self._poll = select.poll()
         self._watched: dict[Path, tuple[int, tuple[int, int]]] = {}
         """The watch of each directory, and which directory (device, inode) that was."""
-        self._signals: tuple[int, int] = (-1, -1)
+        self._signals: tuple[int, ...] = ()
+        """A pipe to which each signal writes, for one must end a wait."""
 
     def __enter__(self) -> Self:
         with contextlib.suppress(OSError, AttributeError):
             self._libc = ctypes.CDLL(None, use_errno=True)
             self._inotify = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if threading.current_thread() is threading.main_thread():  # a signal must end a wait
+        if self._inotify >= 0:
+            self._poll.register(self._inotify, select.POLLIN)
+        if threading.current_thread() is threading.main_thread():  # signals are told to no other
             self._signals = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._poll.register(self._signals[0], select.POLLIN)
             signal.set_wakeup_fd(self._signals[1], warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._signals[1] >= 0:
+        if self._signals:
             signal.set_wakeup_fd(-1)
-        for fd in (self._inotify, *self._signals):
-            if fd >= 0:
-                os.close(fd)
+        for fd in self._signals:
+            os.close(fd)
+        if self._inotify >= 0:
+            os.close(self._inotify)
 
     def wait(self, stop: threading.Event, least: float, most: float) -> None:
         """Return when ``stop`` is set, or after ``least`` seconds once something came, at the latest after ``most``.
@@ -55,17 +61,10 @@ class Watch:
         """
         if stop.wait(least) or most <= least or not self._watches():
             return
-        poll = select.poll()
-        for fd in (self._inotify, self._signals[0]):
-            if fd >= 0:
-                poll.register(fd, select.POLLIN)
-        if not stop.is_set():
-            poll.poll((most - least) * 1000)
-        with contextlib.suppress(BlockingIOError):
-            self._heard(os.read(self._inotify, _ENOUGH))
-        if self._signals[0] >= 0:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._signals[0], _ENOUGH)
+        for fd, _ in self._poll.poll((most - least) * 1000):
+            said = os.read(fd, _ENOUGH)
+            if fd == self._inotify:
+                self._heard(said)
 
     def _heard(self, events: bytes) -> None:
         """What the kernel watches no more has to be watched anew."""

@@ -10,6 +10,7 @@ from slurm_gpucost.domain.errors import SourceError
 from slurm_gpucost.sources import slurmd
 from slurm_gpucost.sources.slurmd import ask_gres, find_conf
 from slurm_gpucost.sources.slurmd_gres import parse
+from tests.unit.builders import script
 
 # What it was asked and given is kept, for the directory is gone afterwards.
 _TELLS = """[ "$1" != -V ] || { echo 'slurm-wlm VERSION'; exit 0; }
@@ -22,9 +23,7 @@ readlink "$here/gres.conf" >TOP/gres
 
 def command(path: Path, body: str, version: str = "24.11.5") -> str:
     text = _TELLS.replace("TOP", str(path.parent)).replace("VERSION", version)
-    path.write_text(f"#!/bin/sh\n{text}{body}\n")
-    path.chmod(0o755)
-    return str(path)
+    return script(path, text + body)
 
 
 @pytest.fixture
