@@ -209,12 +209,14 @@ class ManyNodes(Site):
         self.start_node("n2", after=2)
 
     def afterwards(self) -> None:
-        """Until the nodes have sent all that they have."""
+        """Until the nodes have sent all that they have, and the collector has told what it makes of it."""
 
         def sent() -> bool:
             return all(self.entries(node) == self.held(node) for node in NODES)
 
         self.cluster.until(sent, "the nodes to have sent their journals", 60)
+        waiting = "SELECT count(*) FROM dirty_job"
+        self.cluster.until(lambda: self.ask(waiting) == [["0"]], "the projection of what was sent", 60)
 
     def entries(self, node: str) -> int:
         """The last number of a node's journal."""
