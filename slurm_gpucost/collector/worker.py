@@ -56,6 +56,10 @@ class Done(NamedTuple):
     """The process ends now."""
 
 
+TAKEN = Done(102)
+"""Said before anything is done about a question."""
+
+
 class Overrun(BaseException):
     """The time is over. No Exception, so that nobody takes it for something else."""
 
@@ -77,8 +81,9 @@ def main(connection: Connection, settings: Settings, ledger: Path) -> None:
     try:
         connection.send(Done(200))
         while True:
-            job = connection.recv()
-            done = _bounded(settings, ledger, job, recv_handle(connection))
+            job, descriptor = connection.recv(), recv_handle(connection)
+            connection.send(TAKEN)
+            done = _bounded(settings, ledger, job, descriptor)
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > RETIRE_KIB
             connection.send(done._replace(retires=done.retires or grown))
             if done.retires or grown:

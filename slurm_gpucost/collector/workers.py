@@ -35,6 +35,10 @@ def _read_only(content: dict[Any, Any]) -> MappingProxyType[Any, Any]:
 ForkingPickler.register(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))  # settings have some
 
 
+class _Late(Exception):
+    """A process says nothing."""
+
+
 class Worker:
     """One process, made anew when it is gone."""
 
@@ -69,21 +73,37 @@ class Worker:
     def ask(self, job: Job, descriptor: int) -> Done:
         """The answer, in the file of that descriptor."""
         try:
-            self.start()
-            assert self._pipe is not None and self._process is not None and self._process.pid is not None
-            self._pipe.send(job)
-            send_handle(self._pipe, descriptor, self._process.pid)
-            if not self._pipe.poll(job.seconds + GRACE_SECONDS):
+            try:
+                self._hand_over(job, descriptor)
+            except (EOFError, OSError):  # it had ended, or did before it took the question: that goes to another one
                 self.end()
-                log.warning("question %s did not end in time; its process was killed", job.name)
-                return Done(504, f"no answer within {job.seconds:g} s; ask for less time or fewer users")
-            done: Done = self._pipe.recv()
+                self._hand_over(job, descriptor)
+            done = self._hear(job)
+        except _Late:
+            self.end()
+            log.warning("question %s did not end in time; its process was killed", job.name)
+            return Done(504, f"no answer within {job.seconds:g} s; ask for less time or fewer users")
         except (EOFError, OSError):
             self.end()
             log.warning("question %s: its process ended", job.name)
             return Done(500, "the process that made the answer ended; ask for less, or again")
         if done.retires:
             self.end()
+        return done
+
+    def _hand_over(self, job: Job, descriptor: int) -> None:
+        """Raises EOFError or OSError where the process took nothing."""
+        self.start()
+        assert self._pipe is not None and self._process is not None and self._process.pid is not None
+        self._pipe.send(job)
+        send_handle(self._pipe, descriptor, self._process.pid)
+        self._hear(job)
+
+    def _hear(self, job: Job) -> Done:
+        assert self._pipe is not None
+        if not self._pipe.poll(job.seconds + GRACE_SECONDS):
+            raise _Late
+        done: Done = self._pipe.recv()
         return done
 
     def interrupt(self) -> None:

@@ -11,6 +11,8 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -157,35 +159,59 @@ def test_looks_at_cost_items_are_written_down(service: Service) -> None:
     assert service.ask(count) == [(before + 1,)], "who is refused has not looked"
 
 
-def test_a_question_without_end_is_given_up_while_others_are_answered(service: Service) -> None:
-    """Its config has become a pipe that nobody writes: the question waits for it for ever."""
+@contextmanager
+def endless(service: Service) -> Iterator[list[Said]]:
+    """A question without end, asked just now, and what will be said: its config is a pipe that nobody writes."""
     path = service.settings.path
     aside = path.with_suffix(".aside")
     path.rename(aside)
     os.mkfifo(path)
     found: list[Said] = []
+    asking = threading.Thread(target=lambda: found.append(service.query("rates_simulate", changes=["pue = 1"])))
     try:
-        slow = threading.Thread(target=lambda: found.append(service.query("rates_simulate", changes=["pue = 1"])))
-        slow.start()
+        asking.start()
         time.sleep(0.3)
-        began = time.monotonic()
-        mine = {"start": START, "end": END}
-        assert rows(as_other(NOBODY, service.socket, json.dumps(["jobs", {"params": mine}]))) == []
-        assert slow.is_alive() and time.monotonic() - began < 1.6
-        slow.join(20)
+        yield found
+        asking.join(20)
     finally:
         path.unlink()
         aside.rename(path)
+
+
+def test_a_question_without_end_is_given_up_while_others_are_answered(service: Service) -> None:
+    with endless(service) as found:
+        began = time.monotonic()
+        mine = {"start": START, "end": END}
+        assert rows(as_other(NOBODY, service.socket, json.dumps(["jobs", {"params": mine}]))) == []
+        assert not found and time.monotonic() - began < 1.6
     assert found[0].status == 504 and "2 s" in found[0].json["error"]
     assert service.query("jobs", **ALL_JOBS).status == 200
 
 
-def test_a_process_that_dies_or_hangs_costs_its_question_alone(service: Service) -> None:
-    for one in workers(service):
+def test_a_process_that_hangs_costs_its_question_alone(service: Service) -> None:
+    there = workers(service)
+    for one in there:
         os.kill(one, signal.SIGSTOP)
     began = time.monotonic()
     assert service.query("status").status == 504, "one that hangs is killed"
     assert time.monotonic() - began < 12
+    for one in there:
+        with contextlib.suppress(ProcessLookupError):  # the one that was killed
+            os.kill(one, signal.SIGCONT)
+    assert service.query("status").status == 200
+
+
+def test_a_process_that_dies_costs_its_question_alone(service: Service) -> None:
+    there = workers(service)
+    with endless(service) as found:
+        for one in there:
+            os.kill(one, signal.SIGKILL)
+    assert found[0].status == 500 and "ended" in found[0].json["error"]
+    assert service.query("status").status == 200
+
+
+def test_a_process_that_dies_before_it_takes_a_question_costs_none(service: Service) -> None:
+    """Stopped, the processes take nothing; the question is in the pipe of one of them when they die."""
     there = workers(service)
     for one in there:
         os.kill(one, signal.SIGSTOP)
@@ -193,11 +219,11 @@ def test_a_process_that_dies_or_hangs_costs_its_question_alone(service: Service)
     asking = threading.Thread(target=lambda: found.append(service.query("status")))
     asking.start()
     time.sleep(0.3)
+    assert not found
     for one in there:
         os.kill(one, signal.SIGKILL)
     asking.join()
-    assert found[0].status == 500 and "ended" in found[0].json["error"]
-    assert service.query("status").status == 200
+    assert found[0].status == 200
 
 
 def test_one_user_has_two_questions_at_most(service: Service) -> None:
