@@ -73,10 +73,12 @@ class Worker:
     def ask(self, job: Job, descriptor: int) -> Done:
         """The answer, in the file of that descriptor."""
         try:
+            self.start()
             try:
                 self._hand_over(job, descriptor)
-            except (EOFError, OSError):  # it had ended, or did before it took the question: that goes to another one
+            except (EOFError, OSError):  # it ended before it took the question: that goes to another one
                 self.end()
+                self.start()
                 self._hand_over(job, descriptor)
             done = self._hear(job)
         except _Late:
@@ -93,7 +95,6 @@ class Worker:
 
     def _hand_over(self, job: Job, descriptor: int) -> None:
         """Raises EOFError or OSError where the process took nothing."""
-        self.start()
         assert self._pipe is not None and self._process is not None and self._process.pid is not None
         self._pipe.send(job)
         send_handle(self._pipe, descriptor, self._process.pid)
